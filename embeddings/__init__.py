@@ -1,0 +1,1 @@
+"""What is this near? Vectors, the index over them, and few-shot prototypes."""

@@ -1,0 +1,1 @@
+"""Who decided what, and what should be looked at next? Flags, queue, decisions, audit."""

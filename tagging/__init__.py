@@ -1,0 +1,1 @@
+"""Which tags follow? Suggestions, their states, and their way to the board."""
