@@ -1,0 +1,129 @@
+"""The ``BOORU_ML`` setting, typed and read live.
+
+A host writes one dictionary in its Django settings; everything but ``POST_MODEL`` has a default::
+
+    BOORU_ML = {"POST_MODEL": "board.Post", "FIELDS": {"picture": "file", "tags": "tags"}}
+
+``config()`` gives the current values; ``booru_ml.checks`` explains every mistake with an id and a hint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+# The one list of who hears of a finished analysis, in order. Each is ``f(analyses: Sequence[Analysis]) -> None``,
+# called inside the transaction that marks the jobs done.
+SINKS = (
+    "embeddings.services.remember",
+    "tagging.services.suggest",
+    "moderation.services.triage",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every key of ``BOORU_ML``. Durations are seconds, sizes bytes unless the name says otherwise."""
+
+    # Host board
+    POST_MODEL: str = ""
+    """The host's post model, ``app_label.Model``."""
+    ADAPTER: str = "booru_ml.host.model_board.ModelBoard"
+    """Dotted path of the host adapter class."""
+    FIELDS: Mapping[str, str] = field(default_factory=dict)
+    """Which field of the post holds what: picture, tags, rating, source, uploader, status, content_key."""
+    TAG_FIELDS: Mapping[str, str] = field(default_factory=lambda: {"name": "name", "category": "category"})
+    """Where ``tags`` is a relation: the tag model's fields."""
+    TAG_CATEGORIES: Mapping[str, Any] = field(
+        default_factory=lambda: {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5}
+    )
+    """The host's value for each of our tag categories."""
+    RATINGS: Mapping[str, Any] = field(default_factory=lambda: {"g": "g", "s": "s", "q": "q", "e": "e"})
+    STATUSES: Mapping[str, Any] = field(
+        default_factory=lambda: {"pending": "pending", "active": "active", "flagged": "flagged", "deleted": "deleted"}
+    )
+
+    # Pipeline
+    BROKER_URL: str = "redis://127.0.0.1:6379/0"
+    BATCH_SIZE: int = 16
+    LEASE_SECONDS: float = 60.0
+    MAX_ATTEMPTS: int = 3
+    SETTLE_SECONDS: float = 2.0
+    """How long a job waits when the host saves without a transaction, so that its form may finish first."""
+    RECONCILE_SECONDS: float = 15.0
+    """How often a worker looks for rows whose doorbell was lost."""
+
+    # Pictures
+    MAX_BYTES: int = 100 * 2**20
+    MAX_PIXELS: int = 100_000_000
+    MAX_SIDE: int = 65_500
+    CANVAS_SIDE: int = 1024
+    """Long side, in pixels, that decoded pictures are reduced to."""
+    DECODE_MEMORY: int = 1024 * 2**20
+    DECODE_CPU_SECONDS: int = 20
+    DECODERS: int = 2
+    """Decode children of one worker."""
+
+    # Models
+    CHECKPOINTS: tuple[str | Path, ...] = (CHECKPOINTS / "lite0", CHECKPOINTS / "nsfwjs")
+    """Checkpoint folders; the first one with an embedding head gives the embeddings."""
+    RUNTIME: str = "auto"
+    """auto, onnx or torch."""
+    DEVICE: str = "auto"
+    """auto, cpu, cuda or cuda:N (torch only)."""
+    THREADS: int = 1
+    """Arithmetic threads of one worker process."""
+
+    # Recognition
+    UNKNOWN_BELOW: float = 0.5
+    """A character whose calibrated probability is lower is not named: the answer is "unknown"."""
+    SUGGESTIONS_PER_SUBJECT: int = 3
+
+    # Tagging
+    AUTO_APPLY: bool = False
+    """Kill switch of automatic tagging: off, nothing is written to a post without a person."""
+    AUTO_APPLY_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
+    """Least score per category (``{"character": 0.95}``); a category that is absent is never applied by itself."""
+
+    # API
+    PAGE_SIZE: int = 50
+    MAX_PAGE_SIZE: int = 200
+    THROTTLE_RATES: Mapping[str, str] = field(default_factory=lambda: {"user": "600/min", "anon": "60/min"})
+
+
+@cache
+def config() -> Config:
+    """The current configuration. Raises ``TypeError`` for unknown keys (``booru_ml.E001`` explains them)."""
+    return Config(**getattr(settings, "BOORU_ML", {}))
+
+
+def known_keys() -> frozenset[str]:
+    return frozenset(item.name for item in fields(Config))
+
+
+def post_model() -> str:
+    """``app_label.Model`` of the host's posts, for foreign keys and migrations (as ``AUTH_USER_MODEL``)."""
+    return str(getattr(settings, "BOORU_ML", {}).get("POST_MODEL", "")) or "booru_ml.MissingPostModel"
+
+
+@cache
+def sinks() -> tuple[Any, ...]:
+    """The sink functions, imported on first use."""
+    return tuple(import_string(path) for path in SINKS)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "BOORU_ML":
+        config.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="booru_ml.conf")

@@ -1,0 +1,77 @@
+"""The job row: outbox and queue in one. Celery messages are only the doorbell."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from booru_ml.conf import post_model
+
+
+class JobQuerySet(models.QuerySet["AnalysisJob"]):
+    def ready(self) -> JobQuerySet:
+        """Rows a worker may take now: due and queued, or running under a lease that ran out."""
+        return self.filter(
+            models.Q(state=AnalysisJob.State.QUEUED, ready_at__lte=Now())
+            | models.Q(state=AnalysisJob.State.RUNNING, lease_until__lt=Now())
+        )
+
+    def unfinished(self) -> JobQuerySet:
+        return self.filter(state__in=[AnalysisJob.State.QUEUED, AnalysisJob.State.RUNNING])
+
+
+class AnalysisJob(models.Model):
+    """One picture to analyse by one version of the pipeline."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        REFUSED = "refused", "picture refused"
+        QUARANTINED = "quarantined"
+
+    class Priority(models.IntegerChoices):
+        BACKFILL = 10
+        RERUN = 20
+        FRESH = 30
+
+    post = models.ForeignKey(post_model(), on_delete=models.CASCADE, related_name="booru_jobs")
+    content_key = models.CharField(max_length=64)
+    pipeline_version = models.CharField(max_length=64)
+    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.FRESH)
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    ready_at = models.DateTimeField(db_default=Now())
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    code = models.CharField(max_length=40, blank=True, help_text="Why it was refused, put back or quarantined.")
+    message = models.TextField(blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+    frame_count = models.PositiveIntegerField(null=True, blank=True)
+    timings = models.JSONField(default=dict, blank=True, help_text="Seconds per stage.")
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "analysis job"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["post", "content_key", "pipeline_version"], name="booru_ml_one_job_per_content"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["-priority", "ready_at", "id"],
+                name="booru_ml_unfinished_jobs",
+                condition=models.Q(state__in=["queued", "running"]),
+            ),
+            models.Index(fields=["state", "-finished_at"], name="booru_ml_jobs_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.pk} of post {self.post_id} ({self.state})"

@@ -1,0 +1,75 @@
+"""Suggestions and what became of them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from booru_ml.conf import post_model
+from booru_ml.types import Category
+
+
+class Suggestion(models.Model):
+    """One tag (or rating, or quality grade) proposed for one post. The row is durable: a rejection stays."""
+
+    class State(models.TextChoices):
+        SUGGESTED = "suggested"
+        ACCEPTED = "accepted"
+        REJECTED = "rejected"
+        AUTO_APPLIED = "auto_applied", "applied automatically"
+
+    class Source(models.TextChoices):
+        MODEL = "model"
+        PROTOTYPE = "prototype"
+        IMPLICATION = "implication"
+
+    post = models.ForeignKey(post_model(), on_delete=models.CASCADE, related_name="booru_suggestions")
+    name = models.CharField(max_length=200)
+    category = models.CharField(max_length=10, choices=[(item.value, item.value) for item in Category])
+    score = models.FloatField(help_text="0–1")
+    source = models.CharField(max_length=12, choices=Source)
+    model_version = models.CharField(max_length=64)
+    gallery_revision = models.PositiveBigIntegerField(null=True, blank=True)
+    evidence = models.JSONField(default=dict, blank=True, help_text="Why: nearest supports, margin, face box, rule.")
+    state = models.CharField(max_length=12, choices=State, default=State.SUGGESTED)
+    created_at = models.DateTimeField(db_default=Now())
+    scored_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["category", "-score"]
+        constraints = [
+            models.UniqueConstraint(fields=["post", "category", "name"], name="booru_tagging_one_suggestion"),
+        ]
+        indexes = [models.Index(fields=["state", "category", "-score"], name="booru_tagging_by_state")]
+        permissions = [("decide_suggestion", "Can accept and reject suggestions on any post")]
+
+    def __str__(self) -> str:
+        return f"{self.category}:{self.name} {self.score:.2f} ({self.state})"
+
+
+class TagDecision(models.Model):
+    """Audit: who moved a suggestion from one state to the next, and what really changed on the board."""
+
+    class Verb(models.TextChoices):
+        ACCEPT = "accept"
+        REJECT = "reject"
+        AUTO_APPLY = "auto_apply", "apply automatically"
+        UNDO = "undo"
+
+    suggestion = models.ForeignKey(Suggestion, on_delete=models.CASCADE, related_name="decisions")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    verb = models.CharField(max_length=10, choices=Verb)
+    from_state = models.CharField(max_length=12)
+    to_state = models.CharField(max_length=12)
+    delta = models.JSONField(default=dict, help_text="The real change: tags_added, rating_before, support_added.")
+    undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.suggestion_id}"
