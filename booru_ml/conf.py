@@ -49,7 +49,12 @@ class Config:
     """The host's value for each of our tag categories."""
     RATINGS: Mapping[str, Any] = field(default_factory=lambda: {"g": "g", "s": "s", "q": "q", "e": "e"})
     STATUSES: Mapping[str, Any] = field(
-        default_factory=lambda: {"pending": "pending", "active": "active", "flagged": "flagged", "deleted": "deleted"}
+        default_factory=lambda: {
+            "pending": "pending",
+            "active": "active",
+            "flagged": "flagged",
+            "deleted": "deleted",
+        }
     )
 
     # Pipeline

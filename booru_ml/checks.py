@@ -1,0 +1,1 @@
+"""System checks: every misconfiguration has an id and a hint that says how to mend it."""

