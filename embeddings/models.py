@@ -19,9 +19,7 @@ class Vector(models.Model):
 
     post = models.ForeignKey(post_model(), on_delete=models.CASCADE, related_name="booru_vectors")
     kind = models.CharField(max_length=8, choices=Kind)
-    number = models.PositiveSmallIntegerField(
-        default=0, help_text="0, or the face's place from left to right"
-    )
+    number = models.PositiveSmallIntegerField(default=0, help_text="0, or the face's place from left to right")
     box = models.JSONField(null=True, blank=True, help_text="x, y, width, height as fractions; score")
     model_version = models.CharField(max_length=64)
     data = models.BinaryField(help_text="float16, little-endian, L2-normalised")
@@ -56,9 +54,7 @@ class Subject(models.Model):
 
     class Meta:
         ordering = ["category", "name"]
-        constraints = [
-            models.UniqueConstraint(fields=["category", "name"], name="booru_embeddings_one_subject")
-        ]
+        constraints = [models.UniqueConstraint(fields=["category", "name"], name="booru_embeddings_one_subject")]
         permissions = [("enrol_subject", "Can enrol characters and artists from pictures")]
 
     def __str__(self) -> str:
@@ -84,9 +80,7 @@ class Support(models.Model):
     class Meta:
         verbose_name = "support picture"
         constraints = [
-            models.UniqueConstraint(
-                fields=["subject", "post", "kind", "number"], name="booru_embeddings_one_support"
-            ),
+            models.UniqueConstraint(fields=["subject", "post", "kind", "number"], name="booru_embeddings_one_support"),
         ]
 
     def __str__(self) -> str:

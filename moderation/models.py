@@ -79,13 +79,9 @@ class Decision(models.Model):
     verb = models.CharField(max_length=8, choices=Verb)
     from_state = models.CharField(max_length=10)
     to_state = models.CharField(max_length=10)
-    delta = models.JSONField(
-        default=dict, help_text="The real change: status_before, status_after, suggestions."
-    )
+    delta = models.JSONField(default=dict, help_text="The real change: status_before, status_after, suggestions.")
     note = models.TextField(blank=True)
-    undoes = models.OneToOneField(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by"
-    )
+    undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -31,9 +31,7 @@ class Suggestion(models.Model):
     source = models.CharField(max_length=12, choices=Source)
     model_version = models.CharField(max_length=64)
     gallery_revision = models.PositiveBigIntegerField(null=True, blank=True)
-    evidence = models.JSONField(
-        default=dict, blank=True, help_text="Why: nearest supports, margin, face box, rule."
-    )
+    evidence = models.JSONField(default=dict, blank=True, help_text="Why: nearest supports, margin, face box, rule.")
     state = models.CharField(max_length=12, choices=State, default=State.SUGGESTED)
     created_at = models.DateTimeField(db_default=Now())
     scored_at = models.DateTimeField(db_default=Now())
@@ -66,12 +64,8 @@ class TagDecision(models.Model):
     verb = models.CharField(max_length=10, choices=Verb)
     from_state = models.CharField(max_length=12)
     to_state = models.CharField(max_length=12)
-    delta = models.JSONField(
-        default=dict, help_text="The real change: tags_added, rating_before, support_added."
-    )
-    undoes = models.OneToOneField(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by"
-    )
+    delta = models.JSONField(default=dict, help_text="The real change: tags_added, rating_before, support_added.")
+    undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

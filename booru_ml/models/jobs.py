@@ -44,9 +44,7 @@ class AnalysisJob(models.Model):
     ready_at = models.DateTimeField(db_default=Now())
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    code = models.CharField(
-        max_length=40, blank=True, help_text="Why it was refused, put back or quarantined."
-    )
+    code = models.CharField(max_length=40, blank=True, help_text="Why it was refused, put back or quarantined.")
     message = models.TextField(blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
     width = models.PositiveIntegerField(null=True, blank=True)

@@ -22,9 +22,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("revision", models.PositiveBigIntegerField(default=0)),
             ],
@@ -37,9 +35,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(help_text="the tag", max_length=200)),
                 (
@@ -73,9 +69,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "kind",
@@ -124,9 +118,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "kind",
@@ -136,15 +128,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "number",
-                    models.PositiveSmallIntegerField(
-                        default=0, help_text="0, or the face's place from left to right"
-                    ),
+                    models.PositiveSmallIntegerField(default=0, help_text="0, or the face's place from left to right"),
                 ),
                 (
                     "box",
-                    models.JSONField(
-                        blank=True, help_text="x, y, width, height as fractions; score", null=True
-                    ),
+                    models.JSONField(blank=True, help_text="x, y, width, height as fractions; score", null=True),
                 ),
                 ("model_version", models.CharField(max_length=64)),
                 ("data", models.BinaryField(help_text="float16, little-endian, L2-normalised")),
@@ -161,9 +149,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="subject",
-            constraint=models.UniqueConstraint(
-                fields=("category", "name"), name="booru_embeddings_one_subject"
-            ),
+            constraint=models.UniqueConstraint(fields=("category", "name"), name="booru_embeddings_one_subject"),
         ),
         migrations.AddConstraint(
             model_name="support",
