@@ -75,3 +75,20 @@ class EmbeddedRedis:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server on a Unix socket; ``url`` suits ``DATABASE_URL``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> Self:
+        import pgserver
+
+        self.server = pgserver.get_server(self.folder)
+        self.url = str(self.server.get_uri())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.cleanup()
