@@ -103,6 +103,9 @@ class Config:
     PAGE_SIZE: int = 50
     MAX_PAGE_SIZE: int = 200
     THROTTLE_RATES: Mapping[str, str] = field(default_factory=lambda: {"user": "600/min", "anon": "60/min"})
+    """Requests per user and per address; leave a key out to lift that limit."""
+    NUM_PROXIES: int = 0
+    """Trusted reverse proxies in front of the board, for telling anonymous clients apart. 0 ignores X-Forwarded-For."""
 
 
 @cache

@@ -1,0 +1,54 @@
+"""The OpenAPI document and the page that shows it; every script and style comes from this server."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.templatetags.static import static
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from booru_ml.http import ApiView
+from booru_ml.openapi import Generator
+
+
+class SchemaView(ApiView):
+    """``GET`` the document: JSON, or YAML by ``Accept: application/vnd.oai.openapi``. Open to everyone."""
+
+    permission_classes = ()
+    renderer_classes = (JSONRenderer, OpenApiJsonRenderer, OpenApiYamlRenderer)
+    schema = None
+    urlconf = ""
+    """Dotted path of the module whose ``urlpatterns`` are described."""
+
+    def get(self, request: Request) -> Response:
+        patterns = import_module(self.urlconf).urlpatterns
+        mounted_at = request.path.removesuffix("api/schema/")
+        generator = Generator(patterns=patterns)  # type: ignore[no-untyped-call]
+        return Response(generator.document(server=mounted_at))
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """Swagger UI over the schema next door. Its script is a request of its own, so a strict CSP can stay."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    versioning_class = None
+    schema = None
+    title = "Booru ML API"
+
+    def _get_schema_url(self, request: Request) -> str:
+        return "../schema/"
+
+    @staticmethod
+    def _swagger_ui_resource(filename: str) -> str:
+        return static(f"drf_spectacular_sidecar/swagger-ui-dist/{filename}")
+
+    @staticmethod
+    def _swagger_ui_favicon() -> Any:
+        return static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png")

@@ -1,0 +1,79 @@
+"""How our views describe themselves; complete without any ``SPECTACULAR_SETTINGS`` of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import inline_serializer
+from rest_framework import serializers
+
+from booru_ml import __version__
+
+# What may go wrong with any request, and with one that has a body or names a row.
+PROBLEMS = {
+    "400": "The request is malformed; `extra.fields` names each problem.",
+    "401": "Log in first.",
+    "403": "This user may not do this.",
+    "404": "There is no such thing, or this user may not see it.",
+    "406": "Only JSON is spoken here.",
+    "409": "Somebody else was faster; read again, then decide.",
+    "415": "Send JSON.",
+    "422": "The content cannot be used.",
+    "429": "Too many requests; `extra.retry_after` says when to come back, in seconds.",
+    "503": "A part that this needs does not answer; try again later.",
+}
+
+
+def _problem_serializer() -> serializers.BaseSerializer[Any]:
+    return inline_serializer(
+        "Problem",
+        {
+            "code": serializers.CharField(help_text="Stable, for programs."),
+            "message": serializers.CharField(help_text="A sentence, for people."),
+            "extra": serializers.DictField(help_text="Detail; empty where there is none."),
+        },
+    )
+
+
+class ProblemSchema(AutoSchema):
+    """Adds the problem answers to every operation and names things by app, wherever the host mounts us."""
+
+    def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Any:
+        return super().get_operation(path, path_regex, r"^(/.*?)?/api(?=/)", method, registry)
+
+    def get_tags(self) -> list[str]:
+        return [type(self.view).__module__.split(".")[0].replace("booru_ml", "jobs")]
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
+        problem = _problem_serializer()
+        for status in self._problems():
+            responses.setdefault(
+                status, self._get_response_for_code(problem, status) | {"description": PROBLEMS[status]}
+            )
+        return dict(sorted(responses.items()))
+
+    def _problems(self) -> Sequence[str]:
+        statuses = ["400", "401", "403", "404", "406", "429", "503"]
+        return statuses if self.method == "GET" else [*statuses, "409", "415", "422"]
+
+
+TITLE = "Booru ML"
+DESCRIPTION = (
+    "Suggestions, characters, the moderation queue and the analysis jobs of an image board.\n\n"
+    "Log in by session (with CSRF token) or by `Authorization: Token …`. "
+    "Errors are `{code, message, extra}`; unknown and read-only fields are refused."
+)
+
+
+class Generator(SchemaGenerator):
+    """The document for a list of URL patterns; ``server`` is where the host mounted them."""
+
+    def document(self, *, server: str = "/") -> dict[str, Any]:
+        document: dict[str, Any] = self.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+        info = {"title": TITLE, "version": __version__, "description": DESCRIPTION}
+        own = {"openapi": document["openapi"], "info": info, "servers": [{"url": server.rstrip("/") or "/"}]}
+        return own | {key: value for key, value in document.items() if key not in own}
