@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from tqdm import tqdm
 
+from booru_ml.progress import track
 from deploy.demo.artist import Finish, draw
 
 QUALITY = {Finish.SKETCH: 2, Finish.ROUGH: 1, Finish.POOR: 0}
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             table = csv.writer(file)
             table.writerow(["path", "character", "artist", "finish", "quality", "group", "faces"])
             total = options["characters"] * options["pictures"]
-            for number in tqdm(range(total), desc="drawing", unit="picture", disable=None):
+            for number in track(range(total), "drawing"):
                 table.writerow(self._one(out, number, options))
         self.stdout.write(f"{total} pictures in {out}")
 
