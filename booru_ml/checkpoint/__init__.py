@@ -1,0 +1,189 @@
+"""A checkpoint folder: the only way weights enter the project.
+
+``config.json`` is timm's own, with a ``booru`` section for preprocessing and heads; ``model.safetensors`` holds the
+backbone under timm's names, ``heads.safetensors`` our heads under theirs; ``model.onnx`` (optional) is both in one
+graph; ``labels.csv``, ``thresholds.csv`` and ``card.md`` say what the outputs mean; ``SHA256SUMS`` pins all of them.
+A plain timm folder gives its embedding; a folder of the WD taggers' shape gives tags and a rating, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from booru_ml.checkpoint import files, labels, schema
+from booru_ml.checkpoint.files import Folder, pin
+from booru_ml.checkpoint.schema import Head, HeadKind, Label, Pool, Preprocess
+from booru_ml.types import Category
+
+__all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "join_versions", "pin"]
+
+FORMAT = 1
+WD_RATINGS = {"general": "g", "sensitive": "s", "questionable": "q", "explicit": "e"}
+_HEADER_LIMIT = 32 * files.MIB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What a folder says about its network; no weight is in memory."""
+
+    name: str
+    version: str
+    path: Path
+    architecture: str
+    model_args: Mapping[str, Any]
+    num_classes: int
+    preprocess: Preprocess
+    heads: Mapping[str, Head]
+    thresholds: Mapping[str, Mapping[str, float]]
+    sums: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads the folder and compares every file with its pinned sum. Raises ``CheckpointError``."""
+        checkpoint = cls.read(folder)
+        Folder(checkpoint.path).verify()
+        return checkpoint
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """As ``load`` without reading the weights: small files are checked, large ones only found. Cheap."""
+        source = Folder(folder)
+        config = source.json(files.CONFIG)
+        booru = config.get("booru")
+        if booru is not None and (not isinstance(booru, dict) or booru.get("format") != FORMAT):
+            source.fail(f"booru.format must be {FORMAT}. Another release of the project may read this folder")
+        architecture, model_args, num_classes = schema.architecture(config, source.fail)
+        shapes = tensor_shapes(source, files.WEIGHTS)
+        if booru is not None:
+            heads = _declared(source, booru)
+            thresholds = labels.read_thresholds(source, {h.name: h.labels for h in heads.values() if h.scored})
+        else:
+            heads, thresholds = _implied(source, config, shapes)
+        name = str((booru or {}).get("name") or source.path.name.lower())
+        if not schema.NAME.fullmatch(name):
+            source.fail(f"the name {name[:60]!r} must be lower-case letters, digits, '.', '_' and '-' (≤ 40 characters)")
+        digest = hashlib.sha256()
+        for file in files.IDENTITY:
+            if file in source:
+                digest.update(f"{source.sums[file]}  {file}\n".encode())
+        return cls(
+            name=name,
+            version=f"{name}@{digest.hexdigest()[:12]}",
+            path=source.path,
+            architecture=architecture,
+            model_args=model_args,
+            num_classes=num_classes,
+            preprocess=schema.preprocess(config, wd=files.WD_LABELS in source, fail=source.fail),
+            heads=heads,
+            thresholds=thresholds,
+            sums=source.sums,
+        )
+
+    @property
+    def labels(self) -> dict[str, tuple[Label, ...]]:
+        return {head.name: head.labels for head in self.heads.values() if head.labels}
+
+    @property
+    def has_onnx(self) -> bool:
+        return files.ONNX in self.sums
+
+    @property
+    def sha256(self) -> str:
+        """Of ``model.safetensors``."""
+        return self.sums[files.WEIGHTS]
+
+    @property
+    def embedding_dim(self) -> int | None:
+        return self._dim(HeadKind.EMBEDDING)
+
+    @property
+    def style_dim(self) -> int | None:
+        return self._dim(HeadKind.STYLE)
+
+    def _dim(self, kind: HeadKind) -> int | None:
+        return next((head.dim for head in self.heads.values() if head.kind is kind), None)
+
+
+def join_versions(versions: Iterable[str]) -> str:
+    """One version for several checkpoints in their order: ``lite0+nsfwjs@<12 hex>``, at most 64 characters."""
+    known = list(versions)
+    digest = hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
+    return "+".join(version.split("@")[0] for version in known)[:51] + "@" + digest
+
+
+def tensor_shapes(source: Folder, name: str) -> dict[str, tuple[int, ...]]:
+    """Shapes by tensor name out of a safetensors file's header; the data is not read."""
+    with source.file(name).open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= _HEADER_LIMIT:
+            source.fail(f"{name} is no safetensors file. Fetch the checkpoint again")
+        try:
+            header = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            return {key: tuple(int(n) for n in value["shape"]) for key, value in header.items()}
+        except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+            source.fail(f"{name} has a damaged header. Fetch the checkpoint again")
+
+
+def _declared(source: Folder, booru: Mapping[str, Any]) -> dict[str, Head]:
+    said = booru.get("heads")
+    if not isinstance(said, dict) or not 1 <= len(said) <= 64:
+        source.fail("booru.heads must name the network's heads")
+    named = labels.read_labels(source)
+    if strange := set(named) - set(said):
+        source.fail(f"{files.LABELS} names heads that config.json does not: {', '.join(sorted(strange))}")
+    heads: dict[str, Head] = {}
+    for name, value in said.items():
+        heads[name] = schema.head(name, value, named.get(name, ()), heads, source.fail)
+    return heads
+
+
+def _implied(
+    source: Folder, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Head], dict[str, dict[str, float]]]:
+    """Heads of a folder without our section: the embedding, and a WD-shaped folder's tags and rating."""
+    timm = config.get("pretrained_cfg")
+    classifier = timm.get("classifier") if isinstance(timm, dict) else None
+    shape = shapes.get(f"{classifier}.weight", ())
+    width = shape[1] if len(shape) >= 2 else config.get("num_features")
+    if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= 65_536:
+        source.fail("config.json gives no usable num_features, the length of the embedding")
+    heads = {"embedding": Head("embedding", HeadKind.EMBEDDING, dim=width)}
+    if files.WD_LABELS not in source:
+        return heads, {}
+    listed, best = labels.read_wd_labels(source)
+    if len(listed) != config.get("num_classes"):
+        source.fail(f"{files.WD_LABELS} lists {len(listed):,} labels, the network has {config.get('num_classes')} outputs")
+    ratings = [i for i, label in enumerate(listed) if label.category is Category.RATING]
+    if ratings:
+        heads["rating"] = Head(
+            "rating",
+            HeadKind.SIGMOID,
+            labels=tuple(Label(WD_RATINGS.get(listed[i].name, listed[i].name), Category.RATING) for i in ratings),
+            source="classifier",
+            rows=tuple(ratings),
+            pool=Pool.WORST,
+            severity=tuple(float(n) for n in range(len(ratings))),
+        )
+    rest = [i for i, label in enumerate(listed) if label.category is not Category.RATING]
+    heads["tags"] = Head(
+        "tags",
+        HeadKind.SIGMOID,
+        labels=tuple(listed[i] for i in rest),
+        source="classifier",
+        rows=tuple(rest),
+        pool=Pool.MAX,
+    )
+    thresholds = labels.read_thresholds(source, {h.name: h.labels for h in heads.values() if h.scored})
+    for head in heads.values():
+        for label in head.labels:
+            if label.name in best:
+                thresholds[head.name][label.name] = best[label.name]
+    return heads, thresholds

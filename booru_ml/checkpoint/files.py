@@ -1,0 +1,133 @@
+"""A checkpoint's files, read as if a stranger had written them: plain names, bounded sizes, pinned sums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from booru_ml.errors import CheckpointError
+
+SUMS = "SHA256SUMS"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+HEADS = "heads.safetensors"
+ONNX = "model.onnx"
+LABELS = "labels.csv"
+WD_LABELS = "selected_tags.csv"
+THRESHOLDS = "thresholds.csv"
+CARD = "card.md"
+
+# Files that decide what the checkpoint answers; ``model.onnx`` is derived from them, the card only describes them.
+IDENTITY = (CONFIG, WEIGHTS, HEADS, LABELS, WD_LABELS, THRESHOLDS)
+
+MIB = 2**20
+LIMITS = {SUMS: MIB // 16, CONFIG: MIB, CARD: MIB, LABELS: 64 * MIB, WD_LABELS: 64 * MIB, THRESHOLDS: 64 * MIB}
+LARGEST = 16 * 1024 * MIB
+
+_LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_][A-Za-z0-9._-]{0,127})")
+
+
+class Folder:
+    """The files of one checkpoint. Every failure is a ``CheckpointError`` that names the folder and the cure."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            self.fail("is no folder. Correct BOORU_ML['CHECKPOINTS'], or put the checkpoint there")
+        self.path = self.path.resolve()
+        self.sums = self._read_sums()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.sums
+
+    def fail(self, what: str) -> NoReturn:
+        raise CheckpointError(f"Checkpoint {self.path}: {what}.", path=str(self.path))
+
+    def file(self, name: str) -> Path:
+        """The path of a pinned file: regular, inside the folder and not larger than its limit."""
+        if name not in self.sums:
+            self.fail(f"{SUMS} does not name {name}. Fetch the checkpoint again, or add the file's sum if you trust it")
+        return self._inside(name)
+
+    def text(self, name: str) -> str:
+        """A small file's text, checked against its sum."""
+        return self._decode(name, self._checked(name))
+
+    def json(self, name: str) -> dict[str, Any]:
+        try:
+            value = json.loads(self.text(name), parse_constant=self._no_constant)
+        except (ValueError, RecursionError) as error:
+            self.fail(f"{name} is no valid JSON ({error}). Fetch the checkpoint again")
+        if not isinstance(value, dict):
+            self.fail(f"{name} must hold one JSON object")
+        return value
+
+    def verify(self) -> None:
+        """Compares every pinned file with its sum."""
+        for name, pinned in self.sums.items():
+            if sha256(self._inside(name)) != pinned:
+                self._changed(name)
+
+    def _read_sums(self) -> dict[str, str]:
+        if not (self.path / SUMS).exists():
+            self.fail(
+                f"has no {SUMS}, so damage would go unseen. If you trust its files as they are now, "
+                f"run: manage.py booru_model pin {self.path}"
+            )
+        sums: dict[str, str] = {}
+        for line in self._decode(SUMS, self._inside(SUMS).read_bytes()).splitlines():
+            match = _LINE.fullmatch(line)
+            if not match or match[2] == SUMS or match[2] in sums:
+                self.fail(f"{SUMS} has a line that is not '<sha256>  <file name>': {line[:80]!r}")
+            sums[match[2]] = match[1]
+        return sums
+
+    def _inside(self, name: str) -> Path:
+        path = self.path / name
+        if not path.exists():
+            self.fail(f"{name} is missing though {SUMS} names it. Fetch the checkpoint again")
+        if path.resolve().parent != self.path or not path.is_file():
+            self.fail(f"{name} is a link out of the folder or no regular file. Copy the file itself into the folder")
+        limit = LIMITS.get(name, LARGEST)
+        if path.stat().st_size > limit:
+            self.fail(f"{name} is larger than the {limit:,} bytes that such a file may have")
+        return path
+
+    def _checked(self, name: str) -> bytes:
+        data = self.file(name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.sums[name]:
+            self._changed(name)
+        return data
+
+    def _changed(self, name: str) -> NoReturn:
+        self.fail(
+            f"{name} differs from its sum in {SUMS}: damaged or edited. Fetch the checkpoint again, "
+            f"or, if you changed it on purpose, run: manage.py booru_model pin {self.path}"
+        )
+
+    def _decode(self, name: str, data: bytes) -> str:
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            self.fail(f"{name} is no UTF-8 text")
+
+    def _no_constant(self, name: str) -> NoReturn:
+        raise ValueError(f"{name} is no number")
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pin(path: str | Path) -> None:
+    """Writes ``SHA256SUMS`` over the folder's regular files as they are now."""
+    folder = Path(path)
+    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.is_symlink() and not f.name.startswith("."))
+    lines = [f"{sha256(file)}  {file.name}\n" for file in files if file.name != SUMS]
+    partial = folder / f".{SUMS}.partial"
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(folder / SUMS)

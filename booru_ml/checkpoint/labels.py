@@ -1,0 +1,110 @@
+"""labels.csv and thresholds.csv, in our own columns or in those of published taggers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from booru_ml.checkpoint.files import LABELS, THRESHOLDS, WD_LABELS, Folder
+from booru_ml.checkpoint.schema import Label
+from booru_ml.types import Category
+
+# The numbers that published label files use for Danbooru's categories; 9 is theirs for the four ratings.
+NUMBERED = {
+    "0": Category.GENERAL,
+    "1": Category.ARTIST,
+    "3": Category.COPYRIGHT,
+    "4": Category.CHARACTER,
+    "5": Category.META,
+    "9": Category.RATING,
+}
+MOST_LABELS = 1_000_000
+
+
+def rows(folder: Folder, name: str, columns: set[str]) -> list[dict[str, str]]:
+    """The file's rows; every one of ``columns`` is there and no row is ragged."""
+    try:
+        reader = csv.DictReader(io.StringIO(folder.text(name), newline=""), strict=True)
+        found = []
+        for row in reader:
+            if None in row or None in row.values():
+                folder.fail(f"{name}, line {reader.line_num}: too many or too few columns")
+            found.append(row)
+            if len(found) > MOST_LABELS:
+                folder.fail(f"{name} has more than {MOST_LABELS:,} rows")
+    except csv.Error as error:
+        folder.fail(f"{name} is no valid CSV ({error})")
+    if missing := columns - set(reader.fieldnames or ()):
+        folder.fail(f"{name} lacks the columns {', '.join(sorted(missing))}")
+    return found
+
+
+def category(folder: Folder, name: str, text: str) -> Category:
+    """A category by our name or by its number in published files."""
+    if text in NUMBERED:
+        return NUMBERED[text]
+    try:
+        return Category(text)
+    except ValueError:
+        folder.fail(f"{name}: category {text!r} is unknown (known: {', '.join(Category)}, or Danbooru's numbers)")
+
+
+def read_labels(folder: Folder) -> dict[str, tuple[Label, ...]]:
+    """Labels by head, in the order of the head's outputs."""
+    if LABELS not in folder:
+        return {}
+    found: dict[str, list[Label]] = {}
+    for row in rows(folder, LABELS, {"head", "name", "category"}):
+        label = Label(row["name"], category(folder, LABELS, row["category"]))
+        found.setdefault(row["head"], []).append(label)
+    for head, labels in found.items():
+        names = [label.name for label in labels]
+        if len(set(names)) != len(names) or "" in names:
+            folder.fail(f"{LABELS}: a label of head {head!r} is empty or stands twice")
+    return {head: tuple(labels) for head, labels in found.items()}
+
+
+def read_wd_labels(folder: Folder) -> tuple[list[Label], dict[str, float]]:
+    """A published tagger's ``selected_tags.csv``: labels by output row, and ``best_threshold`` where it is given."""
+    labels, thresholds = [], {}
+    for row in rows(folder, WD_LABELS, {"name", "category"}):
+        label = Label(row["name"], category(folder, WD_LABELS, row["category"]))
+        labels.append(label)
+        if row.get("best_threshold"):
+            thresholds[label.name] = threshold(folder, WD_LABELS, row["best_threshold"])
+    return labels, thresholds
+
+
+def threshold(folder: Folder, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        folder.fail(f"{name}: {text[:40]!r} is no number")
+    if not 0.0 <= value <= 1.0:
+        folder.fail(f"{name}: a threshold must lie between 0 and 1, not {text[:40]}")
+    return value
+
+
+def read_thresholds(folder: Folder, labels: Mapping[str, tuple[Label, ...]]) -> dict[str, dict[str, float]]:
+    """Least score at which a label counts, by head and label.
+
+    Columns ``threshold`` and any of ``head``, ``category``, ``name``: an empty or absent cell means all. Rows are
+    applied in order, so later, finer rows win. A row of a published file names its category twice (``0,general``).
+    """
+    found: dict[str, dict[str, float]] = {head: {} for head in labels}
+    if THRESHOLDS not in folder:
+        return found
+    for row in rows(folder, THRESHOLDS, {"threshold"}):
+        value = threshold(folder, THRESHOLDS, row["threshold"])
+        wanted = category(folder, THRESHOLDS, row["category"]) if row.get("category") else None
+        name = row.get("name", "")
+        if wanted and name == wanted:
+            name = ""
+        for head, known in labels.items():
+            if row.get("head") and row["head"] != head:
+                continue
+            for label in known:
+                if (not name or name == label.name) and wanted in (None, label.category):
+                    found[head][label.name] = value
+    return found
