@@ -7,7 +7,7 @@ children of ``BooruError``. Everything that goes wrong is answered as ``{"code",
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.apps import apps
