@@ -99,6 +99,12 @@ class Config:
     AUTO_APPLY_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
     """Least score per category (``{"character": 0.95}``); a category that is absent is never applied by itself."""
 
+    # Moderation
+    FLAG_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
+    """Least score (0–1) per flag where it differs from ``moderation.rules.THRESHOLDS``; above 1 switches a flag off."""
+    CLAIM_SECONDS: float = 120.0
+    """How long a moderator's claim on a case lasts; the open case page renews it."""
+
     # API
     PAGE_SIZE: int = 50
     MAX_PAGE_SIZE: int = 200

@@ -37,7 +37,12 @@ class Flag(models.Model):
 
 
 class Case(models.Model):
-    """A post in the queue. ``version`` is raised by every change, so that nobody decides on a stale view."""
+    """A post in the queue.
+
+    ``version`` is raised by every change of what a decision rests on (state, reasons, picture), so that nobody decides
+    on a stale view; claims leave it alone. ``analysis`` keeps what the queue shows of the last analysis: ``sha256``,
+    ``width``, ``height``, ``pipeline`` and ``scores`` (``{"rating": {"g": 0.9, …}, "medium": …, "quality": …}``).
+    """
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -46,8 +51,9 @@ class Case(models.Model):
 
     post = models.OneToOneField(post_model(), on_delete=models.CASCADE, related_name="booru_case")
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
-    priority = models.FloatField(default=0.0, help_text="expected value of a look; highest first")
+    priority = models.FloatField(default=0.0, help_text="log₂ of the expected value of a look; highest first")
     version = models.PositiveIntegerField(default=0)
+    analysis = models.JSONField(default=dict, blank=True)
     claimed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -57,19 +63,25 @@ class Case(models.Model):
 
     class Meta:
         ordering = ["-priority", "id"]
+        verbose_name_plural = "queue"
         indexes = [models.Index(fields=["state", "-priority", "id"], name="booru_moderation_queue")]
         permissions = [("decide_case", "Can approve and reject posts in the queue")]
 
     def __str__(self) -> str:
-        return f"case of post {self.post_id} ({self.state})"
+        return f"case {self.pk} of post {self.post_id} ({self.state})"
 
 
 class Decision(models.Model):
-    """Audit: one verb by one person on one case, and the real change it made on the board."""
+    """Audit: one verb by one person on one case, and the real change it made on the board.
+
+    ``delta``: ``status_before`` and ``status_after`` of the post, ``reasons`` and ``sha256`` that were judged,
+    ``tag_decisions`` made along with it. A reopening has no actor: a new reason did it, named in ``reasons``.
+    """
 
     class Verb(models.TextChoices):
         APPROVE = "approve"
         REJECT = "reject"
+        REOPEN = "reopen"
         UNDO = "undo"
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="decisions")
@@ -79,7 +91,7 @@ class Decision(models.Model):
     verb = models.CharField(max_length=8, choices=Verb)
     from_state = models.CharField(max_length=10)
     to_state = models.CharField(max_length=10)
-    delta = models.JSONField(default=dict, help_text="The real change: status_before, status_after, suggestions.")
+    delta = models.JSONField(default=dict, help_text="The real change; see the model.")
     note = models.TextField(blank=True)
     undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
     created_at = models.DateTimeField(db_default=Now())

@@ -34,9 +34,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "priority",
-                    models.FloatField(default=0.0, help_text="expected value of a look; highest first"),
+                    models.FloatField(default=0.0, help_text="log₂ of the expected value of a look; highest first"),
                 ),
                 ("version", models.PositiveIntegerField(default=0)),
+                ("analysis", models.JSONField(blank=True, default=dict)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
                 ("opened_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
@@ -61,6 +62,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-priority", "id"],
+                "verbose_name_plural": "queue",
                 "permissions": [("decide_case", "Can approve and reject posts in the queue")],
             },
         ),
@@ -74,16 +76,20 @@ class Migration(migrations.Migration):
                 (
                     "verb",
                     models.CharField(
-                        choices=[("approve", "Approve"), ("reject", "Reject"), ("undo", "Undo")], max_length=8
+                        choices=[
+                            ("approve", "Approve"),
+                            ("reject", "Reject"),
+                            ("reopen", "Reopen"),
+                            ("undo", "Undo"),
+                        ],
+                        max_length=8,
                     ),
                 ),
                 ("from_state", models.CharField(max_length=10)),
                 ("to_state", models.CharField(max_length=10)),
                 (
                     "delta",
-                    models.JSONField(
-                        default=dict, help_text="The real change: status_before, status_after, suggestions."
-                    ),
+                    models.JSONField(default=dict, help_text="The real change; see the model."),
                 ),
                 ("note", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
