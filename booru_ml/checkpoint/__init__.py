@@ -21,7 +21,7 @@ from booru_ml.checkpoint.files import Folder, pin
 from booru_ml.checkpoint.schema import Head, HeadKind, Label, Pool, Preprocess
 from booru_ml.types import Category
 
-__all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "join_versions", "pin"]
+__all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "join_versions", "pin", "read_version"]
 
 FORMAT = 1
 WD_RATINGS = {"general": "g", "sensitive": "s", "questionable": "q", "explicit": "e"}
@@ -41,6 +41,8 @@ class Checkpoint:
     preprocess: Preprocess
     heads: Mapping[str, Head]
     thresholds: Mapping[str, Mapping[str, float]]
+    faces: Mapping[str, Any]
+    """``booru.faces`` as it stands; ``booru_ml.nn.faces.FaceSettings`` reads it."""
     sums: Mapping[str, str] = field(repr=False)
 
     @classmethod
@@ -82,6 +84,7 @@ class Checkpoint:
             preprocess=schema.preprocess(config, wd=files.WD_LABELS in source, fail=source.fail),
             heads=heads,
             thresholds=thresholds,
+            faces=_faces(source, booru),
             sums=source.sums,
         )
 
@@ -108,6 +111,11 @@ class Checkpoint:
 
     def _dim(self, kind: HeadKind) -> int | None:
         return next((head.dim for head in self.heads.values() if head.kind is kind), None)
+
+
+def read_version(folder: str | Path) -> str:
+    """The checkpoint's version without reading its weights. Raises ``CheckpointError``."""
+    return Checkpoint.read(folder).version
 
 
 def join_versions(versions: Iterable[str]) -> str:
@@ -143,6 +151,13 @@ def _declared(source: Folder, booru: Mapping[str, Any]) -> dict[str, Head]:
     for name, value in said.items():
         heads[name] = schema.head(name, value, named.get(name, ()), heads, source.fail)
     return heads
+
+
+def _faces(source: Folder, booru: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    said = (booru or {}).get("faces", {"detector": "none"})
+    if not isinstance(said, dict):
+        source.fail("booru.faces must be an object")
+    return said
 
 
 def _implied(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -69,6 +69,8 @@ class Head:
     of the backbone's feature maps (index in timm's ``feature_info``) feed a style or heatmap head. ``source`` is the
     head whose probabilities ``matrix`` (rows: own labels, columns: the source's) turns into this one's, or
     ``classifier`` for the backbone's own last layer, whose ``rows`` it takes. ``channels`` name a heatmap's planes.
+    ``hidden``: widths of the layers between input and output; ``kernel``: size of a heatmap's convolutions, pixels;
+    ``projected``: whether an embedding goes through a matrix of the weights.
     """
 
     name: str
@@ -83,7 +85,9 @@ class Head:
     channels: tuple[str, ...] = ()
     pool: Pool = Pool.MEAN
     severity: tuple[float, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    hidden: tuple[int, ...] = ()
+    kernel: int = 3
+    projected: bool = False
 
     @property
     def scored(self) -> bool:
@@ -187,6 +191,10 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
         fail(f"{where}.channels must be a list of names")
     if kind is HeadKind.HEATMAP and not channels:
         fail(f"{where}.channels must name its planes")
+    hidden = _numbers(said.get("hidden", []), None, f"{where}.hidden", fail, low=1, high=65_536)
+    kernel = said.get("kernel", 3)
+    if kernel not in (1, 3, 5, 7):
+        fail(f"{where}.kernel must be 1, 3, 5 or 7")
     source, matrix = _derivation(where, said, labels, earlier, fail)
     severity = _numbers(said.get("severity", []), None, f"{where}.severity", fail)
     ratings = all(label.category is Category.RATING for label in labels) and [x.name for x in labels] == list("gsqe")
@@ -209,7 +217,9 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
         channels=tuple(channels),
         pool=pool,
         severity=severity,
-        options=said.get("options") if isinstance(said.get("options"), dict) else {},
+        hidden=tuple(int(n) for n in hidden),
+        kernel=kernel,
+        projected=said.get("projected") is True,
     )
 
 

@@ -1,0 +1,96 @@
+"""A checkpoint's whole network in torch: one backbone, every head on it, one forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from booru_ml.checkpoint import files
+from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.errors import CheckpointError
+from booru_ml.nn import backbones, heads
+from booru_ml.nn.backbones import Backbone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from booru_ml.checkpoint import Checkpoint, Head
+
+
+class Network(nn.Module):
+    """``forward(batch)``: every head's output by its name, for a normalised batch (B, 3, H, W)."""
+
+    def __init__(self, backbone: Backbone, declared: Mapping[str, Head]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict()
+        widths = {"pooled": backbone.width}
+        for name, head in declared.items():
+            # Names of modules may not hold dots; names of heads may.
+            self.heads[name.replace(".", "__")] = heads.build(head, backbone, widths)
+            if head.kind in (HeadKind.EMBEDDING, HeadKind.STYLE):
+                widths[name] = head.dim or 0
+        self.names = tuple(declared)
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        features = self.backbone.features(batch)
+        found: dict[str, Tensor] = {}
+        for name, module in zip(self.names, self.heads.values(), strict=True):
+            found[name] = module(features, found)
+        return found
+
+    def head_state(self) -> dict[str, Tensor]:
+        """The heads' own tensors under ``<head>.<tensor>``, as ``heads.safetensors`` holds them."""
+        return {key.replace("__", "."): tensor for key, tensor in self.heads.state_dict().items()}
+
+
+def load(checkpoint: Checkpoint) -> Network:
+    """The network with the folder's weights, in evaluation mode on the CPU. Raises ``CheckpointError``."""
+    try:
+        state = _tensors(checkpoint.path / files.WEIGHTS)
+        model = backbones.load(checkpoint.architecture, checkpoint.model_args, checkpoint.num_classes, state)
+        stages = [stage for head in checkpoint.heads.values() for stage in head.stages]
+        network = Network(Backbone(model, stages), checkpoint.heads)
+        _load_heads(network, checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"Checkpoint {checkpoint.path}: {error.message}", path=str(checkpoint.path)) from error
+    return network.eval().requires_grad_(False)
+
+
+def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
+    wanted = network.head_state()
+    given = _tensors(checkpoint.path / files.HEADS) if files.HEADS in checkpoint.sums else {}
+    # An embedding or a style without tensors of its own is centred at zero, at scale one.
+    plain = {
+        f"{head.name}.{tensor}"
+        for head in checkpoint.heads.values()
+        if head.kind in (HeadKind.EMBEDDING, HeadKind.STYLE)
+        for tensor in ("mean", "scale")
+    }
+    wrong = sorted(
+        key
+        for key in wanted.keys() | given.keys()
+        if not (key in plain and key not in given)
+        and (key not in wanted or key not in given or wanted[key].shape != given[key].shape)
+    )
+    if wrong:
+        raise CheckpointError(f"{files.HEADS} does not fit config.json: {len(wrong)} tensors differ, as {wrong[0]}.")
+    for name, head in checkpoint.heads.items():
+        limits = given.get(f"{name}.thresholds")
+        if head.kind is HeadKind.ORDINAL and limits is not None and not bool((limits.diff() > 0).all()):
+            raise CheckpointError(f"{files.HEADS}: {name}.thresholds must rise from label to label.")
+    with torch.no_grad():
+        for key, tensor in given.items():
+            wanted[key].copy_(tensor)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}. Fetch the checkpoint again.") from error
