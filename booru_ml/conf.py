@@ -94,6 +94,8 @@ class Config:
     SUGGESTIONS_PER_SUBJECT: int = 3
 
     # Tagging
+    TAG_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
+    """Least score (0–1) per category (``general``) or tag (``character:saber``); wins over the checkpoints' own."""
     AUTO_APPLY: bool = False
     """Kill switch of automatic tagging: off, nothing is written to a post without a person."""
     AUTO_APPLY_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
