@@ -1,0 +1,146 @@
+"""The guarded side: a warm process that forks once per picture. Started as a script by ``zygote.Zygote``.
+
+The warm process has Pillow imported and touches no picture. For every request (input and output memory as descriptors
+over a socket) it forks a child that limits itself, decodes, writes header and pixels, and ends; so a picture that
+breaks the decoder breaks a process that would have ended anyway. Both die with the process that started them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import io
+import json
+import mmap
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+REQUEST = struct.Struct("<Q")
+REPLY = struct.Struct("<i")
+READY = b"ready"
+OUT_OF_MEMORY = errno.ENOMEM
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(control: socket.socket, parent: int, settings: dict[str, Any]) -> None:
+    """Serves requests until the socket's other end closes."""
+    from booru_ml.pipeline.images import decode
+    from booru_ml.pipeline.images.limits import Limits
+
+    limits = Limits(**settings)
+    _die_with(parent)
+    # What the parent's process ignored or blocked would be inherited, and children be lost or unstoppable.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_DFL)
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    decode.prepare(limits)
+    silence = os.open(os.devnull, os.O_RDWR)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    baseline, warm = _address_space(), os.getpid()
+    control.send(READY)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+        if not message:
+            return
+        (size,) = REQUEST.unpack(message)
+        source, target = descriptors
+        child = os.fork()
+        if child == 0:
+            control.close()
+            _die_with(warm)
+            _picture(source, size, target, limits, baseline, silence)
+        os.close(source)
+        os.close(target)
+        _, status = os.waitpid(child, 0)
+        control.send(REPLY.pack(status))
+
+
+def _picture(source: int, size: int, target: int, limits: Any, baseline: int, silence: int) -> None:
+    """The forked child's whole life. Never returns."""
+    from booru_ml.pipeline.images import wire
+
+    try:
+        for descriptor in (0, 1, 2):
+            os.dup2(silence, descriptor)
+        out = mmap.mmap(target, wire.capacity(limits))
+        data = mmap.mmap(source, size, prot=mmap.PROT_READ)
+        file = os.fdopen(source, "rb")
+        file.seek(0)
+        _confine(baseline + len(out) + size, limits)
+        header = _answer(file, memoryview(data), out, limits)
+        out[: len(header)] = header
+        os._exit(0)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except BaseException:
+        os._exit(1)
+
+
+def _answer(file: io.BufferedReader, data: memoryview, out: mmap.mmap, limits: Any) -> bytes:
+    """Decodes, writes the pixels behind the place of the header, and gives the header."""
+    from booru_ml.pipeline.images import decode, wire
+    from booru_ml.pipeline.images.refusals import Refused
+
+    try:
+        decoded = decode.decode(file, data, limits)
+        at = wire.HEADER_BYTES
+        for frame in decoded.frames:
+            pixels = frame.tobytes()
+            out[at : at + len(pixels)] = pixels
+            at += len(pixels)
+    except Refused as error:
+        return wire.pack({"refused": error.code, "detail": error.detail, "width": error.width, "height": error.height})
+    except MemoryError:
+        return wire.pack({"refused": "resources", "detail": "memory"})
+    return wire.pack(
+        {
+            "format": decoded.format,
+            "width": decoded.width,
+            "height": decoded.height,
+            "frame_count": decoded.frame_count,
+            "sizes": [frame.size for frame in decoded.frames],
+            "conversions": decoded.conversions,
+        }
+    )
+
+
+def _confine(baseline: int, limits: Any) -> None:
+    """No more memory or time than allowed, no new file, process or descriptor. Not even root's child can raise these
+    without a system call that the picture would have to smuggle in first."""
+    resource.setrlimit(resource.RLIMIT_AS, (baseline + limits.memory,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+def _die_with(parent: int) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - one import less to keep warm
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    arguments = json.loads(sys.argv[1])
+    sys.path[:] = arguments["path"]
+    main(socket.socket(fileno=arguments["socket"]), arguments["parent"], arguments["limits"])

@@ -1,0 +1,115 @@
+"""From whatever mode a decoder gives to opaque sRGB on a small canvas.
+
+The work is done in horizontal bands, so that a picture at the pixel limit needs little more memory than its own
+decoded pixels.
+"""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image, ImageCms
+
+BAND_PIXELS = 2**20
+# Profiles that move no colour of a coarse lattice by more than this (of 255) are sRGB under another name.
+SRGB_TOLERANCE = 3
+
+_TO_BYTE = [(value + 128) // 257 for value in range(65536)]
+_MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+_NOTES = {"1": "grey", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette", "CMYK": "cmyk"}
+_COLOUR_SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
+
+
+def notes_of(image: Image.Image) -> list[str]:
+    """Names of the conversions that ``reduced`` and ``to_srgb`` will make of this image, profile aside."""
+    notes = ["16bit"] if image.mode.startswith("I") else []
+    if note := _NOTES.get(image.mode, "grey" if image.mode.startswith("I") else None):
+        notes.append(note)
+    if image.mode in _MODES_WITH_ALPHA or "transparency" in image.info:
+        notes.append("alpha")
+    return notes
+
+
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """``image`` on white, its long side at most ``side``, in mode L, RGB or CMYK (its profile still applies)."""
+    width, height = image.size
+    scale = min(1.0, side / max(width, height))
+    target = max(1, round(width * scale)), max(1, round(height * scale))
+    # Box-average to twice the target first: several times faster than one wide resampling, and as sharp.
+    across, down = (max(1, old // (2 * new)) for old, new in zip(image.size, target, strict=True))
+    rows = max(1, BAND_PIXELS // width // down) * down
+    canvas: Image.Image | None = None
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        band = image if bottom - top == height else image.crop((0, top, width, bottom))
+        part = _opaque(band)
+        if across > 1 or down > 1:
+            part = part.reduce((across, down))
+        if bottom - top == height:
+            canvas = part
+            break
+        if canvas is None:
+            canvas = Image.new(part.mode, (-(-width // across), -(-height // down)))
+        canvas.paste(part, (0, top // down))
+    assert canvas is not None  # noqa: S101 - a picture has at least one row
+    return canvas if canvas.size == target else canvas.resize(target, Image.Resampling.BICUBIC)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The same pixels in mode L, RGB or CMYK, transparency flattened on white."""
+    transparency = image.info.get("transparency")
+    if image.mode.startswith("I"):
+        wide = image.convert("I")
+        grey = wide.point(_TO_BYTE, "L")
+        if isinstance(transparency, int):
+            clear = wide.point([255 * (value == transparency) for value in range(65536)], "L")
+            grey.paste(255, mask=clear)
+        return grey
+    if image.mode in ("L", "RGB", "CMYK") and transparency is None:
+        return image
+    grey_base = image.mode in ("1", "L", "LA", "La")
+    if image.mode in _MODES_WITH_ALPHA or transparency is not None:
+        clear = image.convert("RGBA")
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(clear, mask=clear)
+        return canvas.convert("L") if grey_base else canvas
+    return image.convert("L" if grey_base else "RGB")
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
+    """An L, RGB or CMYK image as sRGB, and what was done with its ICC profile: ``icc``, ``bad-icc-ignored`` or None."""
+    note = None
+    if profile:
+        try:
+            transform = _transform(profile, image.mode)
+            if transform is not None:
+                return ImageCms.applyTransform(image, transform) or image, "icc"
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            note = "bad-icc-ignored"
+    return (image if image.mode == "RGB" else image.convert("RGB")), note
+
+
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way from ``profile`` to sRGB; ``None`` where it would change nothing. Raises ``ValueError`` or
+    ``PyCMSError`` for a profile that is damaged or made for other channels."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    space = source.profile.xcolor_space
+    if space != _COLOUR_SPACES[mode]:
+        raise ValueError(f"the profile is for {space.strip()}, the picture is {mode}")
+    target = ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(source, target, mode, "RGB", ImageCms.Intent.PERCEPTUAL)
+    if mode == "CMYK":
+        return transform
+    lattice = _lattice(mode)
+    moved = ImageCms.applyTransform(lattice, transform)
+    expected, found = lattice.convert("RGB").tobytes(), moved.tobytes() if moved else b""
+    same = all(abs(a - b) <= SRGB_TOLERANCE for a, b in zip(expected, found, strict=True))
+    return None if same else transform
+
+
+def _lattice(mode: str) -> Image.Image:
+    steps = range(0, 256, 51)
+    if mode == "L":
+        return Image.frombytes("L", (len(steps), 1), bytes(steps))
+    colours = bytes(value for red in steps for green in steps for blue in steps for value in (red, green, blue))
+    return Image.frombytes("RGB", (len(colours) // 3, 1), colours)

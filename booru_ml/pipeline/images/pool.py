@@ -1,0 +1,184 @@
+"""Decodes untrusted pictures in guarded processes, several at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from booru_ml.errors import PictureRefused, Unavailable
+from booru_ml.pipeline.images import child, wire
+from booru_ml.pipeline.images.limits import MIB, Limits
+from booru_ml.pipeline.images.refusals import sentence
+from booru_ml.pipeline.images.zygote import Died, Zygote
+from booru_ml.types import Picture, PixelArray
+
+logger = logging.getLogger(__name__)
+
+
+class DecoderPool:
+    """Threads of this process, each with a warm decoding process of its own, started with its first picture.
+
+    Works in threads, in daemonic workers and after a fork (the forked process starts decoders of its own)::
+
+        with DecoderPool(workers=2) as decoders:
+            picture = decoders.submit(stream).result()
+    """
+
+    def __init__(self, *, workers: int = 2, limits: Limits | None = None) -> None:
+        self.workers = workers
+        self.limits = limits or Limits()
+        self._start()
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: (pool := this()) and pool._start_anew())
+
+    def submit(self, stream: BinaryIO) -> Future[Picture]:
+        """Reads ``stream`` to its end (at most the allowed bytes and one) and decodes it; keep it open until the
+        future is done. The future raises
+
+        - ``PictureRefused`` for anything wrong with the picture, its decoder's death included; ``extra`` holds
+          ``sha256``, ``width``, ``height`` as far as they are known and ``detail`` for developers;
+        - whatever ``stream`` raises while it is read: a fault of the storage, unchanged;
+        - ``Unavailable`` where no decoder can be started.
+        """
+        return self._threads.submit(self._decode, stream)
+
+    def close(self) -> None:
+        """Waits for the pictures in hand, drops those that wait, ends the processes. May be called twice."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        while self._zygotes:
+            self._zygotes.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="decoder")
+        self._mine = threading.local()
+        self._zygotes: set[Zygote] = set()
+
+    def _start_anew(self) -> None:
+        for zygote in self._zygotes:
+            zygote.disown()
+        self._start()
+
+    def _decode(self, stream: BinaryIO) -> Picture:
+        with _memory("picture") as source:
+            size, digest = self._copy(stream, source)
+            with _memory("pixels", wire.capacity(self.limits)) as target:
+                status = self._run(source, size, target, digest)
+                return self._picture(target, status, digest)
+
+    def _copy(self, stream: BinaryIO, target: int) -> tuple[int, str]:
+        """The stream's bytes into ``target``: how many, and their SHA-256."""
+        digest, size = hashlib.sha256(), 0
+        while size <= self.limits.max_bytes and (chunk := stream.read(min(MIB, self.limits.max_bytes + 1 - size))):
+            digest.update(chunk)
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(target, rest) :]
+            size += len(chunk)
+        if size == 0:
+            raise self._refusal("empty", digest.hexdigest())
+        if size > self.limits.max_bytes:
+            raise self._refusal("too-many-bytes", "")
+        return size, digest.hexdigest()
+
+    def _run(self, source: int, size: int, target: int, digest: str) -> int:
+        """Wait status of the decoding process. A warm process that was found dead is no fault of the picture, which
+        is tried once more."""
+        for last_try in (False, True):
+            zygote = self._zygote()
+            try:
+                return zygote.run(source, size, target)
+            except TimeoutError:
+                self._forget(zygote)
+                raise self._refusal("timeout", digest) from None
+            except Died:
+                self._forget(zygote)
+                logger.warning("A picture decoder ended unasked.", extra={"sha256": digest})
+                if last_try:
+                    raise self._refusal("crashed", digest) from None
+        raise AssertionError
+
+    def _picture(self, target: int, status: int, digest: str) -> Picture:
+        """What the ended process left in ``target``."""
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            code = "resources" if number == signal.SIGXCPU else "crashed"
+            raise self._refusal(code, digest, detail=signal.Signals(number).name)
+        if (code := os.WEXITSTATUS(status)) != 0:
+            raise self._refusal("resources" if code == child.OUT_OF_MEMORY else "crashed", digest)
+        try:
+            header = wire.unpack(os.pread(target, wire.HEADER_BYTES, 0), self.limits)
+        except ValueError as error:
+            raise self._refusal("crashed", digest, detail=str(error)) from None
+        if header.refused:
+            raise self._refusal(header.refused, digest, detail=header.detail, width=header.width, height=header.height)
+        return Picture(
+            frames=tuple(_frames(target, header.sizes)),
+            width=header.width,
+            height=header.height,
+            frame_count=header.frame_count,
+            format=header.format,
+            sha256=digest,
+            conversions=header.conversions,
+        )
+
+    def _zygote(self) -> Zygote:
+        zygote: Zygote | None = getattr(self._mine, "zygote", None)
+        if zygote is None:
+            zygote = self._mine.zygote = Zygote(self.limits)
+            self._zygotes.add(zygote)
+        return zygote
+
+    def _forget(self, zygote: Zygote) -> None:
+        self._mine.zygote = None
+        self._zygotes.discard(zygote)
+
+    def _refusal(self, code: str, digest: str, *, detail: str = "", width: int = 0, height: int = 0) -> PictureRefused:
+        message = sentence(code, self.limits, width=width, height=height)
+        return PictureRefused(message, code=code, sha256=digest, detail=detail, width=width, height=height)
+
+
+def _frames(target: int, sizes: tuple[tuple[int, int], ...]) -> Iterator[PixelArray]:
+    """Copies the frames' pixels out of the shared memory: read-only (height, width, 3) each."""
+    at = wire.HEADER_BYTES
+    for width, height in sizes:
+        pixels = np.empty((height, width, 3), np.uint8)
+        os.preadv(target, [pixels.data], at)
+        pixels.setflags(write=False)
+        at += pixels.nbytes
+        yield pixels
+
+
+@contextmanager
+def _memory(name: str, size: int = 0) -> Iterator[int]:
+    """Descriptor of nameless memory; one of a given size keeps it, whatever a child does. Raises ``Unavailable``."""
+    try:
+        descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        raise Unavailable(f"There is no memory to hand a picture to the decoder: {error}.") from error
+    try:
+        if size:
+            os.ftruncate(descriptor, size)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        yield descriptor
+    finally:
+        os.close(descriptor)

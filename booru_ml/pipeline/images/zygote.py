@@ -1,0 +1,100 @@
+"""The parent's handle of one warm decoding process. Used by one thread at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from booru_ml.errors import Unavailable
+from booru_ml.pipeline.images import child
+from booru_ml.pipeline.images.limits import Limits
+
+START_SECONDS = 60.0
+
+
+class Died(Exception):
+    """The warm process itself is gone; whether the picture killed it is not known."""
+
+
+class Zygote:
+    """Starts the process in the calling thread, with whose end it dies too. Raises ``Unavailable`` where it cannot."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        arguments = {
+            "path": [str(Path(entry or ".").resolve()) for entry in sys.path],
+            "socket": theirs.fileno(),
+            "parent": os.getpid(),
+            "limits": limits.as_dict(),
+        }
+        try:
+            with theirs:
+                # A session of its own: Ctrl-C in a terminal is the parent's affair, and one kill reaches the forks.
+                self._process = subprocess.Popen(
+                    [_python(), "-I", child.__file__, json.dumps(arguments)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+        except OSError as error:
+            ours.close()
+            raise Unavailable(f"The picture decoder cannot be started: {error}.") from error
+        ours.settimeout(START_SECONDS)
+        try:
+            ready = ours.recv(16)
+        except OSError:
+            ready = b""
+        if ready != child.READY:
+            self.close()
+            raise Unavailable("The picture decoder does not start; the log of this process says why.")
+
+    def run(self, source: int, size: int, target: int) -> int:
+        """Decodes the ``size`` bytes behind ``source`` into the memory behind ``target`` (both stay the caller's).
+
+        Gives the wait status of the process that did it. Raises ``TimeoutError``, after which the process is gone, or
+        ``Died``.
+        """
+        self._control.settimeout(self._limits.timeout_seconds)
+        try:
+            socket.send_fds(self._control, [child.REQUEST.pack(size)], [source, target])
+            reply = self._control.recv(child.REPLY.size)
+        except TimeoutError:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise Died from error
+        if len(reply) != child.REPLY.size:
+            self.close()
+            raise Died
+        (status,) = child.REPLY.unpack(reply)
+        return int(status)
+
+    def close(self) -> None:
+        """Ends the process and whatever it forked. May be called twice."""
+        self._control.close()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def disown(self) -> None:
+        """After a fork: the process belongs to the parent; forget it without ending it."""
+        self._control.close()
+        self._process.returncode = 0
+
+
+def _python() -> str:
+    """The interpreter, also where the server embeds it and ``sys.executable`` is the server."""
+    if "python" in Path(sys.executable or "").name:
+        return sys.executable
+    return str(Path(sys.prefix, "bin", f"python{sys.version_info.major}"))
