@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 from django.conf import settings
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
 from booru_ml.conf import post_model
+
+
+class Stamp(models.Func):
+    """Tells one version of a row from another, by the database itself.
+
+    PostgreSQL: the number of the writing transaction, so that a reader can ask for everything that was still under
+    way when it last looked (see ``embeddings.similar``). SQLite, which has one writer at a time: a random number.
+    """
+
+    function = ""
+    arity = 0
+    allowed_default = True
+    output_field = models.BigIntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
+        return "((pg_current_xact_id())::text::bigint)", []
+
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
+        return "(abs(random() >> 1))", []
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **context: Any) -> Any:
+        raise NotImplementedError(f"Booru ML keeps its vectors in PostgreSQL or SQLite, not in {connection.vendor}.")
 
 
 class Vector(models.Model):
@@ -23,6 +49,7 @@ class Vector(models.Model):
     box = models.JSONField(null=True, blank=True, help_text="x, y, width, height as fractions; score")
     model_version = models.CharField(max_length=64)
     data = models.BinaryField(help_text="float16, little-endian, L2-normalised")
+    stamp = models.BigIntegerField(db_default=Stamp(), editable=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -31,7 +58,10 @@ class Vector(models.Model):
                 fields=["post", "kind", "number", "model_version"], name="booru_embeddings_one_vector"
             ),
         ]
-        indexes = [models.Index(fields=["model_version", "kind", "id"], name="booru_embeddings_space")]
+        indexes = [
+            models.Index(fields=["model_version", "kind", "id"], name="booru_embeddings_space"),
+            models.Index(fields=["model_version", "kind", "stamp"], name="booru_embeddings_news"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number} of post {self.post_id}"
@@ -46,7 +76,7 @@ class Subject(models.Model):
 
     name = models.CharField(max_length=200, help_text="the tag")
     category = models.CharField(max_length=10, choices=Category, default=Category.CHARACTER)
-    enabled = models.BooleanField(default=True)
+    enabled = models.BooleanField(default=True, help_text="whether new pictures are compared with it")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -64,14 +94,16 @@ class Subject(models.Model):
 class Support(models.Model):
     """One picture (or face) that shows a subject, or is known not to (``positive=False``).
 
-    It names the picture, not the vector: a new encoder's vectors are found through the same row.
+    It names the picture and the place in it, not the vector: a new encoder's vectors are found through the same row.
     """
 
     subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="supports")
     post = models.ForeignKey(post_model(), on_delete=models.CASCADE, related_name="booru_supports")
     kind = models.CharField(max_length=8, choices=Vector.Kind, default=Vector.Kind.PICTURE)
     number = models.PositiveSmallIntegerField(default=0)
+    box = models.JSONField(null=True, blank=True, help_text="where the face was when it was chosen")
     positive = models.BooleanField(default=True)
+    learned = models.BooleanField(default=False, help_text="from a decision on a suggestion, not enrolled by hand")
     added_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -91,9 +123,11 @@ class Gallery(models.Model):
     """The gallery's revision: one row, raised in every transaction that changes subjects, supports or their vectors.
 
     Its row lock puts those transactions in order, so a reader that sees revision n has seen everything up to n.
+    ``token`` tells two revisions of one number apart: that of a transaction rolled back, and the one that came later.
     """
 
     revision = models.PositiveBigIntegerField(default=0)
+    token = models.UUIDField(default=uuid.uuid4)
 
     class Meta:
         verbose_name_plural = "gallery"

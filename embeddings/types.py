@@ -1,0 +1,55 @@
+"""Values that leave this app: frozen and plain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from booru_ml.types import Box, Category
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SupportRef:
+    """A picture (or one of its faces, or its style) that shows a subject. ``number`` is the face's, else 0."""
+
+    post_id: Any
+    kind: str = "picture"
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """How well one subject fits one picture.
+
+    ``probability`` (0–1) is calibrated, ``similarity`` (-1–1) the raw score, ``margin`` its lead over the best rival (or
+    over a stranger's level) in standard deviations. ``known`` is False where the honest answer is "unknown"; such
+    matches are candidates to show, never to apply. ``face`` and ``box`` say which face spoke, None for the whole
+    picture. ``nearest_post_ids`` are the support pictures that look most alike, the nearest first.
+    """
+
+    subject_id: int
+    name: str
+    category: Category
+    probability: float
+    similarity: float
+    margin: float
+    support_count: int
+    known: bool
+    face: int | None = None
+    box: Box | None = None
+    nearest_post_ids: tuple[Any, ...] = ()
+    gallery_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A post near a query: cosine similarity (-1–1) of its nearest vector; ``number`` tells which face."""
+
+    post_id: Any
+    similarity: float
+    number: int = 0
