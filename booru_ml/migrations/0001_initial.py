@@ -35,6 +35,25 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="Worker",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("name", models.CharField(help_text="host:pid", max_length=200, unique=True)),
+                ("pipeline_version", models.CharField(blank=True, max_length=64)),
+                ("pictures", models.PositiveBigIntegerField(default=0, help_text="Jobs finished by this process.")),
+                ("batches", models.PositiveBigIntegerField(default=0)),
+                ("fault", models.TextField(blank=True)),
+                ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("last_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "ordering": ["name"],
+            },
+        ),
+        migrations.CreateModel(
             name="AnalysisJob",
             fields=[
                 (
@@ -65,6 +84,14 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.PositiveSmallIntegerField(default=0)),
                 ("ready_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "watch_until",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Until when changes by the board's own upload form count as part of the upload.",
+                        null=True,
+                    ),
+                ),
                 ("lease_token", models.UUIDField(blank=True, null=True)),
                 ("lease_until", models.DateTimeField(blank=True, null=True)),
                 (

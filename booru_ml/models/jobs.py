@@ -19,6 +19,13 @@ class JobQuerySet(models.QuerySet["AnalysisJob"]):
     def unfinished(self) -> JobQuerySet:
         return self.filter(state__in=[AnalysisJob.State.QUEUED, AnalysisJob.State.RUNNING])
 
+    def finished(self) -> JobQuerySet:
+        return self.exclude(state__in=[AnalysisJob.State.QUEUED, AnalysisJob.State.RUNNING])
+
+    def watched(self) -> JobQuerySet:
+        """Rows whose upload may still be under way, because the board saves without a transaction."""
+        return self.filter(watch_until__gt=Now())
+
 
 class AnalysisJob(models.Model):
     """One picture to analyse by one version of the pipeline."""
@@ -42,6 +49,11 @@ class AnalysisJob(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     ready_at = models.DateTimeField(db_default=Now())
+    watch_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Until when changes by the board's own upload form count as part of the upload.",
+    )
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     code = models.CharField(max_length=40, blank=True, help_text="Why it was refused, put back or quarantined.")

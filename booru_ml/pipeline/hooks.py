@@ -1,10 +1,26 @@
-"""Hears the board's own signals and turns them into job rows; deaf to the echo of our own writes."""
+"""Hears the board's own signals and turns them into job rows; deaf to the echo of our own writes.
+
+Nothing that goes wrong here may reach the uploader: errors are logged and counted, the upload goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache, wraps
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import ManyToManyField, Model
+from django.db.models.signals import m2m_changed, post_save
+
+from booru_ml.conf import config, post_model
+from booru_ml.metrics import HOOK_ERRORS
+
+logger = logging.getLogger(__name__)
 
 _writing: ContextVar[bool] = ContextVar("booru_ml_writing_back", default=False)
 
@@ -21,3 +37,72 @@ def writing_back() -> Iterator[None]:
 
 def connect() -> None:
     """Connects the signals of the host's post model (called once, when Django is ready)."""
+    post_save.connect(post_saved, dispatch_uid="booru_ml.hooks.saved")
+    m2m_changed.connect(tags_changed, dispatch_uid="booru_ml.hooks.tags")
+
+
+@cache
+def _post_class() -> type[Model] | None:
+    """The host's post model; None where the setting is wrong, which ``booru_ml.E002`` and following explain."""
+    try:
+        return apps.get_model(post_model())
+    except (LookupError, ValueError):
+        return None
+
+
+@cache
+def _tags_through() -> type[Model] | None:
+    """The through table of the post's tags; None where tags are text or absent."""
+    model, name = _post_class(), config().FIELDS.get("tags", "")
+    try:
+        field = model._meta.get_field(name) if model and name else None
+    except FieldDoesNotExist:
+        return None
+    return field.remote_field.through if isinstance(field, ManyToManyField) else None
+
+
+def _harmless(hook: Callable[..., None]) -> Callable[..., None]:
+    @wraps(hook)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        if _writing.get():
+            return
+        try:
+            hook(*args, **kwargs)
+        except Exception:
+            HOOK_ERRORS.inc()
+            logger.exception("the upload goes on, but its analysis may have to be asked for by hand")
+
+    return guarded
+
+
+@_harmless
+def post_saved(
+    sender: type[Model], instance: Any, created: bool = False, raw: bool = False, using: str | None = None, **_: Any
+) -> None:
+    model = _post_class()
+    if raw or model is None or not issubclass(sender, model):
+        return
+    from booru_ml.pipeline import outbox
+
+    if outbox.enqueue(instance, using=using) is None and not created:
+        # Where tags are text in the row itself, a form that saves an old copy takes ours away.
+        outbox.touch([instance.pk], wiped=_tags_through() is None, using=using)
+
+
+@_harmless
+def tags_changed(
+    sender: type[Model],
+    instance: Any,
+    action: str = "",
+    reverse: bool = False,
+    pk_set: set[Any] | None = None,
+    using: str | None = None,
+    **_: Any,
+) -> None:
+    if sender is not _tags_through() or not action.startswith("post_"):
+        return
+    from booru_ml.pipeline import outbox
+
+    post_ids = (pk_set or set()) if reverse else {instance.pk}
+    if post_ids:
+        outbox.touch(post_ids, wiped=action in ("post_remove", "post_clear"), using=using)

@@ -1,0 +1,158 @@
+"""How a board keeps its posts' tags: rows of a tag model, or words in a text field. Callers hold the post's lock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from django.db import router
+from django.db.models import ManyToManyField
+
+from booru_ml.conf import config
+from booru_ml.types import Category, TagRef
+
+
+class TagStore(Protocol):
+    def of(self, posts: Sequence[Any]) -> Mapping[Any, Sequence[TagRef]]:
+        """Tags by post id, in at most one query."""
+
+    def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
+        """Ids among the queryset ``posts`` that carry ``tag``, newest first."""
+
+    def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        """Adds what is missing and returns it."""
+
+    def remove(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        """Removes what is there and returns it."""
+
+
+def is_relation(field: Any) -> bool:
+    return isinstance(field, ManyToManyField)
+
+
+class NoTags:
+    """A board without tags."""
+
+    def of(self, posts: Sequence[Any]) -> Mapping[Any, Sequence[TagRef]]:
+        return {}
+
+    def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
+        return []
+
+    def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        return []
+
+    def remove(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        return []
+
+
+class RelatedTags:
+    """A many-to-many field. ``TAG_FIELDS["category"]`` is a field of the tag, or ``relation__field`` behind it."""
+
+    def __init__(self, field: Any) -> None:
+        self.field = field
+        self.model = field.related_model
+        self.name = config().TAG_FIELDS["name"]
+        self.category = config().TAG_FIELDS.get("category", "")
+
+    def of(self, posts: Sequence[Any]) -> Mapping[Any, Sequence[TagRef]]:
+        through, post_column = self.field.remote_field.through, self.field.m2m_field_name()
+        tag_column = self.field.m2m_reverse_field_name()
+        columns = [f"{post_column}_id", f"{tag_column}__{self.name}"]
+        if self.category:
+            columns.append(f"{tag_column}__{self.category}")
+        rows = through._base_manager.filter(**{f"{post_column}__in": [post.pk for post in posts]})
+        found: dict[Any, list[TagRef]] = defaultdict(list)
+        for post_id, name, *category in rows.values_list(*columns):
+            found[post_id].append(TagRef(str(name), self._category(*category)))
+        return found
+
+    def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
+        match = {f"{self.field.name}__{self.name}": tag.name}
+        return list(posts.filter(**match).order_by("-pk").values_list("pk", flat=True)[:limit])
+
+    def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        there = self._there(post)
+        longest = self.model._meta.get_field(self.name).max_length
+        missing = {tag.name: tag for tag in reversed(tags) if tag.name not in there}
+        missing = {name: tag for name, tag in missing.items() if longest is None or len(name) <= longest}
+        if missing:
+            getattr(post, self.field.name).add(*[self._row(tag) for tag in missing.values()])
+        return [tag for tag in tags if missing.get(tag.name) == tag]
+
+    def remove(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        there = self._there(post)
+        gone = {tag.name: tag for tag in reversed(tags) if tag.name in there}
+        if gone:
+            getattr(post, self.field.name).remove(*[there[name] for name in gone])
+        return [tag for tag in tags if gone.get(tag.name) == tag]
+
+    def _there(self, post: Any) -> dict[str, Any]:
+        return {str(getattr(tag, self.name)): tag for tag in getattr(post, self.field.name).all()}
+
+    def _row(self, tag: TagRef) -> Any:
+        tags = self.model._base_manager.using(router.db_for_write(self.model))
+        return (
+            tags.filter(**{self.name: tag.name}).first()
+            or tags.get_or_create(**{self.name: tag.name}, defaults=self._defaults(tag.category))[0]
+        )
+
+    def _defaults(self, category: Category) -> dict[str, Any]:
+        if not self.category or category not in config().TAG_CATEGORIES:
+            return {}
+        value = config().TAG_CATEGORIES[category]
+        relation, _, behind = self.category.partition("__")
+        field = self.model._meta.get_field(relation)
+        if behind:
+            value = field.related_model._base_manager.get(**{behind: value}).pk
+        return {field.attname: value}
+
+    def _category(self, value: Any = None) -> Category:
+        ours = (name for name, theirs in config().TAG_CATEGORIES.items() if theirs == value)
+        return Category(next(ours, Category.GENERAL))
+
+
+class TextTags:
+    """Words in a text field, parted by spaces; they have no categories."""
+
+    def __init__(self, field: Any) -> None:
+        self.field = field
+
+    def of(self, posts: Sequence[Any]) -> Mapping[Any, Sequence[TagRef]]:
+        return {post.pk: [TagRef(name) for name in self._words(post)] for post in posts}
+
+    def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
+        near = posts.filter(**{f"{self.field.name}__contains": tag.name}).order_by("-pk")
+        found = []
+        for pk, text in near.values_list("pk", self.field.attname).iterator(chunk_size=1000):
+            if tag.name in (text or "").split():
+                found.append(pk)
+                if len(found) == limit:
+                    break
+        return found
+
+    def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        words = self._words(post)
+        missing = {tag.name: tag for tag in reversed(tags) if tag.name not in words}
+        new = [tag for tag in tags if missing.get(tag.name) == tag]
+        longest = self.field.max_length
+        while new and longest is not None and len(" ".join([*words, *(tag.name for tag in new)])) > longest:
+            new.pop()
+        if new:
+            self._write(post, [*words, *(tag.name for tag in new)])
+        return new
+
+    def remove(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
+        words = self._words(post)
+        gone = {tag.name: tag for tag in reversed(tags) if tag.name in words}
+        if gone:
+            self._write(post, [word for word in words if word not in gone])
+        return [tag for tag in tags if gone.get(tag.name) == tag]
+
+    def _words(self, post: Any) -> list[str]:
+        return (getattr(post, self.field.attname) or "").split()
+
+    def _write(self, post: Any, words: Sequence[str]) -> None:
+        setattr(post, self.field.attname, " ".join(words))
+        post.save(update_fields=[self.field.name])

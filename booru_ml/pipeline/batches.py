@@ -1,0 +1,110 @@
+"""One claimed batch on its way through the decoders."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import BinaryIO, Protocol
+
+from booru_ml.conf import config
+from booru_ml.errors import NotFound, PictureRefused
+from booru_ml.host.loader import host
+from booru_ml.models import AnalysisJob
+from booru_ml.pipeline.outcomes import DecodersBroken, Failure, WorkerFault, failure
+from booru_ml.types import Picture, Refusal
+
+GRACE_SECONDS = 3.0
+"""How long a stopping worker still waits for pictures that are being decoded."""
+
+
+class Decoders(Protocol):
+    """Guarded decoding: futures give a ``Picture`` or raise ``PictureRefused``."""
+
+    def submit(self, stream: BinaryIO, /) -> Future[Picture]: ...
+
+
+class Batch:
+    """Jobs under one lease, and what decoding made of each: a picture, a refusal, or a failed attempt."""
+
+    def __init__(self, jobs: Sequence[AnalysisJob]) -> None:
+        self.jobs = {job.pk: job for job in jobs}
+        self.outcomes: dict[int, Picture | Refusal | Failure] = {}
+        self.decode_seconds: dict[int, float] = {}
+        self._pending: dict[int, Future[Picture]] = {}
+
+    @property
+    def token(self) -> uuid.UUID:
+        token = next(iter(self.jobs.values())).lease_token
+        assert token is not None  # noqa: S101 - claimed rows have one
+        return token
+
+    @property
+    def suspect(self) -> bool:
+        """True for a row that was attempted before; it travels alone."""
+        return any(job.attempts > 1 for job in self.jobs.values())
+
+    @property
+    def pictures(self) -> dict[int, Picture]:
+        return {pk: outcome for pk, outcome in self.outcomes.items() if isinstance(outcome, Picture)}
+
+    def start(self, decoders: Decoders) -> None:
+        """Opens every picture and hands it to the decoders."""
+        for pk, job in self.jobs.items():
+            begun = time.perf_counter()
+            try:
+                stream = host().open_picture(job.post_id)
+            except (NotFound, FileNotFoundError) as error:
+                self.outcomes[pk] = Failure("picture_missing", f"The board has no file for this post: {error}")
+                continue
+            except (OSError, ValueError) as error:
+                self.outcomes[pk] = failure(error, code="storage")
+                continue
+            try:
+                future = decoders.submit(stream)
+            except Exception as error:
+                stream.close()
+                raise WorkerFault(f"The decoders do not take pictures: {error!r}") from error
+            future.add_done_callback(self._closer(pk, stream, begun))
+            self._pending[pk] = future
+
+    def gather(self, stop: threading.Event) -> bool:
+        """Waits for the decoders; False if the worker was told to stop and they are not done in a moment."""
+        # Far beyond what the decoders' own limits allow: only a hung pool gets here.
+        patience = time.monotonic() + 60 + 4 * config().DECODE_CPU_SECONDS * len(self._pending)
+        stopping: float | None = None
+        for pk, future in self._pending.items():
+            while pk not in self.outcomes:
+                now = time.monotonic()
+                stopping = stopping or (now if stop.is_set() else None)
+                if stopping is not None and now - stopping > GRACE_SECONDS:
+                    return False
+                if now > patience:
+                    raise DecodersBroken("The decoders do not answer any more.")
+                try:
+                    self.outcomes[pk] = future.result(timeout=0.25)
+                except PictureRefused as refused:
+                    self.outcomes[pk] = Refusal(refused.code, refused.message)
+                except FutureTimeout:
+                    if future.done():
+                        raise DecodersBroken("The decoders gave up on a picture by themselves.") from None
+                except Exception as error:
+                    raise DecodersBroken(f"The decoders broke: {error!r}") from error
+        self._pending.clear()
+        return True
+
+    def abandon(self) -> None:
+        """Forgets pictures that nobody will look at."""
+        for future in self._pending.values():
+            future.cancel()
+        self._pending.clear()
+
+    def _closer(self, pk: int, stream: BinaryIO, begun: float):  # type: ignore[no-untyped-def]
+        def close(_: object) -> None:
+            self.decode_seconds[pk] = time.perf_counter() - begun
+            stream.close()
+
+        return close

@@ -1,0 +1,112 @@
+"""Wakes a worker. A ring is a hint that may be lost: the job row is the truth, and workers look by themselves too."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+from booru_ml.conf import config
+from booru_ml.metrics import DOORBELL_FAILURES, DOORBELL_RINGS
+
+logger = logging.getLogger(__name__)
+
+TASK = "booru_ml.drain"
+TIMEOUT_SECONDS = 1.0
+PAUSE_SECONDS = 0.05
+"""Least time between two messages of one process: one is enough for any number of uploads in between."""
+
+
+class Doorbell:
+    """A daemon thread that talks to the broker, so that nobody who rings ever waits for it."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._connection: Any = None
+
+    def ring(self) -> None:
+        self._rung.set()
+        if self._thread is None and self._starting.acquire(blocking=False):
+            try:
+                thread = threading.Thread(target=self._serve, name="booru-ml-doorbell", daemon=True)
+                thread.start()
+                self._thread = thread
+            except RuntimeError:
+                DOORBELL_FAILURES.inc()
+                logger.warning("no thread for the doorbell; workers will find the job by themselves")
+            finally:
+                self._starting.release()
+
+    def _serve(self) -> None:
+        while True:
+            self._rung.wait()
+            self._rung.clear()
+            try:
+                self._publish()
+                DOORBELL_RINGS.inc()
+            except Exception as error:
+                DOORBELL_FAILURES.inc()
+                logger.warning("the broker did not take the doorbell: %s; workers will find the job", error)
+            time.sleep(PAUSE_SECONDS)
+
+    def _publish(self) -> None:
+        url = config().BROKER_URL
+        if self._connection is not None and self._connection[0] == url:
+            try:
+                self._send(self._connection[1])
+                return
+            except Exception as error:
+                # The broker may have been restarted or flushed behind a kept connection: once more on a new one.
+                logger.debug("reconnecting to the broker: %s", error)
+        self._drop()
+        connection = self._connect(url)
+        self._connection = (url, connection)
+        try:
+            self._send(connection)
+        except Exception:
+            self._drop()
+            raise
+
+    @staticmethod
+    def _connect(url: str) -> Any:
+        from kombu import Connection
+
+        options: dict[str, Any] = {}
+        if url.startswith(("redis", "sentinel")):
+            options = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS, "max_retries": 0}
+        return Connection(url, connect_timeout=TIMEOUT_SECONDS, transport_options=options)
+
+    @staticmethod
+    def _send(connection: Any) -> None:
+        from booru_ml.broker import app
+
+        app.send_task(TASK, connection=connection, retry=False, ignore_result=True)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection[1], None
+            try:
+                connection.collapse() if hasattr(connection, "collapse") else connection.release()
+            except Exception as error:
+                logger.debug("while closing the broker's connection: %s", error)
+
+
+_doorbell = Doorbell()
+
+
+def ring() -> None:
+    """Tells a worker that rows are waiting. Returns at once and never raises, whatever the broker does."""
+    _doorbell.ring()
+
+
+def _renew() -> None:
+    # Threads do not survive a fork, and a lock may have been copied while held.
+    global _doorbell
+    _doorbell = Doorbell()
+
+
+os.register_at_fork(after_in_child=_renew)

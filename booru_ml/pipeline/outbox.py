@@ -1,0 +1,111 @@
+"""Job rows as the board's side sees them: written with the upload, settled, run again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models.functions import Now
+
+from booru_ml import registry
+from booru_ml.conf import config
+from booru_ml.errors import CheckpointError
+from booru_ml.host.loader import host
+from booru_ml.models import AnalysisJob
+from booru_ml.pipeline import doorbell
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 60
+"""How long a post that was saved without a transaction counts as still being uploaded."""
+UNVERSIONED = "unversioned"
+"""Stands for the pipeline version where this process cannot read the checkpoints; the worker writes in its own."""
+
+State, Priority = AnalysisJob.State, AnalysisJob.Priority
+
+
+def database() -> str:
+    """The alias that job rows live on."""
+    return router.db_for_write(AnalysisJob)
+
+
+def wanted_version() -> str:
+    """The version to ask for; an unreadable checkpoint must not cost the upload its job."""
+    try:
+        return registry.pipeline_version()
+    except CheckpointError as error:
+        logger.error("pipeline version unknown in this process: %s", error)
+        return UNVERSIONED
+
+
+def enqueue(post: Any, *, priority: int = Priority.FRESH, using: str | None = None) -> AnalysisJob | None:
+    """Writes the job of ``post`` in the caller's transaction; None if it has no picture or its job exists already.
+
+    Rows written outside a transaction wait ``SETTLE_SECONDS``, so that the board's form may finish first. Safe to call
+    inside a transaction: a failure rolls back to a savepoint of its own.
+    """
+    using = using or database()
+    key = host().content_key(post)
+    if not key:
+        return None
+    unsettled = not transaction.get_connection(using).in_atomic_block
+    wanted = {"post_id": post.pk, "content_key": key, "pipeline_version": wanted_version()}
+    rows = AnalysisJob.objects.using(using)
+    if rows.filter(**wanted).exists():
+        return None
+    job = AnalysisJob(**wanted, priority=priority)
+    if unsettled:
+        job.ready_at = _settled()
+        job.watch_until = Now() + timedelta(seconds=WATCH_SECONDS)
+    with transaction.atomic(using=using):
+        rows.bulk_create([job], ignore_conflicts=True)
+        transaction.on_commit(doorbell.ring, using=using, robust=True)
+    return rows.get(**wanted)
+
+
+def touch(post_ids: Iterable[Any], *, wiped: bool, using: str | None = None) -> None:
+    """The board wrote to fresh posts again: waiting jobs wait a little longer.
+
+    ``wiped``: the write may have taken away what a finished job had put there (a form's ``tags.set()``); such a job
+    runs again, once.
+    """
+    using = using or database()
+    fresh = AnalysisJob.objects.using(using).watched().filter(post_id__in=list(post_ids))
+    states = set(fresh.values_list("state", flat=True))
+    if State.QUEUED in states:
+        fresh.filter(state=State.QUEUED, attempts=0).update(ready_at=_settled())
+    if wiped and State.DONE in states:
+        _queue_again(fresh.filter(state=State.DONE), ready_at=_settled(), watch_until=None)
+        transaction.on_commit(doorbell.ring, using=using, robust=True)
+
+
+def rerun(*, job_ids: Iterable[int], priority: int = Priority.RERUN) -> int:
+    """Queues finished, refused and quarantined jobs again; returns how many. Unfinished ones stay."""
+    using = database()
+    jobs = AnalysisJob.objects.using(using).finished().filter(pk__in=list(job_ids))
+    with transaction.atomic(using=using):
+        count = _queue_again(jobs, ready_at=Now(), priority=priority)
+        transaction.on_commit(doorbell.ring, using=using, robust=True)
+    return count
+
+
+def _queue_again(jobs: Any, **values: Any) -> int:
+    return int(
+        jobs.update(
+            state=State.QUEUED,
+            attempts=0,
+            lease_token=None,
+            lease_until=None,
+            code="",
+            message="",
+            finished_at=None,
+            **values,
+        )
+    )
+
+
+def _settled() -> Any:
+    return Now() + timedelta(seconds=config().SETTLE_SECONDS)

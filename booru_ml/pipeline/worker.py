@@ -1,0 +1,211 @@
+"""One worker process: engine, decoders and runner, built on first use in the process that uses them, and kept.
+
+The Celery task, the timer of each Celery child and ``manage.py booru_worker`` all drain through here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.models.functions import Now
+
+from booru_ml.conf import config
+from booru_ml.models import AnalysisJob
+from booru_ml.models import Worker as WorkerRow
+from booru_ml.pipeline import doorbell, leases
+from booru_ml.pipeline.outbox import database
+from booru_ml.pipeline.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 9.0
+"""How long a stopping worker may take to finish or return its batch."""
+LONGEST_PAUSE = 30.0
+"""Most seconds between two tries of a worker that cannot work."""
+
+
+def build_engine() -> Any:
+    """The configured networks, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
+    from booru_ml import registry
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.nn.engine import Engine
+
+    checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
+    engine = Engine(checkpoints, runtime=config().RUNTIME, device=config().DEVICE, threads=config().THREADS)
+    engine.warm_up()
+    registry.record(checkpoints)
+    return engine
+
+
+def build_decoders() -> Any:
+    """The guarded decode children with the configured limits."""
+    from booru_ml.pipeline.images import DecoderPool, Limits
+
+    return DecoderPool(workers=config().DECODERS, limits=Limits.from_config())
+
+
+class Worker:
+    """Drains job rows and never raises: what keeps it from working is logged, noted in its row and tried again."""
+
+    def __init__(self, *, engine: Callable[[], Any] | None = None, decoders: Callable[[], Any] | None = None) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.stop = threading.Event()
+        self.fault = ""
+        self._build = engine or build_engine, decoders or build_decoders
+        self._parts = contextlib.ExitStack()
+        self._runner: Runner | None = None
+        self._busy = threading.Lock()
+        self._faults = 0
+        self._not_before = 0.0
+        self._counted = (0, 0)
+
+    def drain(self, max_seconds: float | None = None) -> int:
+        """Works until nothing is ready; returns how many jobs were finished. 0 at once while another thread does it."""
+        if self.stop.is_set() or time.monotonic() < self._not_before or not self._busy.acquire(blocking=False):
+            return 0
+        try:
+            finished = self._ready_runner().drain(max_seconds) if self.ready() else 0
+            self.fault, self._faults = "", 0
+            return finished
+        except Exception as error:
+            self._suffer(error)
+            return 0
+        finally:
+            self._busy.release()
+
+    def run(self, *, once: bool = False, idle_exit: bool = False, poll_seconds: float = 0.5) -> None:
+        """Drains and looks again until stopped; ``once``: a single drain; ``idle_exit``: until all is finished."""
+        beat = 0.0
+        while not self.stop.is_set():
+            self.drain()
+            if time.monotonic() >= beat:
+                self.heartbeat()
+                beat = time.monotonic() + config().RECONCILE_SECONDS
+            if once or (idle_exit and self._idle()):
+                break
+            self.stop.wait(poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - keeps workers out of step
+        self.close()
+
+    def reconcile(self) -> None:
+        """The timer of a Celery process: finds rows whose doorbell was lost, even with the broker away or deaf."""
+        while not self.stop.wait(config().RECONCILE_SECONDS * random.uniform(0.7, 1.0)):  # noqa: S311
+            self.heartbeat()
+            self.drain()
+            connections.close_all()
+
+    def heartbeat(self) -> None:
+        """Writes this process's row, and forgets processes that have not been seen for an hour."""
+        runner = self._runner
+        counted = (runner.pictures, runner.batches) if runner else self._counted
+        self._counted = counted
+        said = {
+            "pipeline_version": runner.version if runner else "",
+            "pictures": counted[0],
+            "batches": counted[1],
+            "fault": self.fault,
+            "last_seen_at": Now(),
+        }
+        rows = WorkerRow.objects.using(database())
+        try:
+            if not rows.filter(name=self.name).update(**said):
+                rows.bulk_create([WorkerRow(name=self.name, **said)], ignore_conflicts=True)
+            rows.filter(last_seen_at__lt=Now() - timedelta(hours=1)).delete()
+        except (DatabaseError, InterfaceError) as error:
+            connections.close_all()
+            logger.warning("heartbeat not written: %s", error)
+
+    def close(self) -> None:
+        """Stops after the batch in work (or returns it), lets engine and decoders go, takes the row away."""
+        self.stop.set()
+        if not self._busy.acquire(timeout=STOP_SECONDS):
+            logger.warning("the batch in work did not end in time; its lease will run out")
+            return
+        try:
+            self._dismantle()
+            WorkerRow.objects.using(database()).filter(name=self.name).delete()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("the worker's row stays for an hour: %s", error)
+        finally:
+            self._busy.release()
+
+    def ready(self) -> bool:
+        """Whether anything is ready or about to be: an idle worker never loads the networks for nothing."""
+        rows = AnalysisJob.objects.using(database())
+        return rows.ready().exists() or leases.soonest(within=config().SETTLE_SECONDS) is not None
+
+    def _idle(self) -> bool:
+        try:
+            return not AnalysisJob.objects.using(database()).unfinished().exists()
+        except (DatabaseError, InterfaceError):
+            return False
+
+    def _ready_runner(self) -> Runner:
+        if self._runner is None:
+            build_engine, build_decoders = self._build
+            begun = time.perf_counter()
+            with contextlib.ExitStack() as parts:
+                engine = build_engine()
+                if hasattr(engine, "close"):
+                    parts.callback(engine.close)
+                decoders = parts.enter_context(build_decoders())
+                self._runner = Runner(engine, decoders, version=engine.version, stop=self.stop)
+                self._parts = parts.pop_all()
+            logger.info(
+                "worker ready",
+                extra={"pipeline_version": engine.version, "seconds": round(time.perf_counter() - begun, 2)},
+            )
+            self.heartbeat()
+        return self._runner
+
+    def _suffer(self, error: Exception) -> None:
+        """Notes the fault; engine and decoders are built anew, after a pause that grows."""
+        self.fault = f"{type(error).__name__}: {error}"[:2000]
+        self._faults += 1
+        pause = min(LONGEST_PAUSE, 0.5 * 2**self._faults)
+        self._not_before = time.monotonic() + pause
+        logger.error("the worker cannot work, trying again in %.0f s: %s", pause, self.fault, exc_info=error)
+        connections.close_all()
+        if not isinstance(error, DatabaseError | InterfaceError):
+            self._dismantle()
+        self.heartbeat()
+
+    def _dismantle(self) -> None:
+        if self._runner is not None:
+            self._counted = (self._runner.pictures, self._runner.batches)
+            self._runner = None
+        try:
+            self._parts.close()
+        except Exception as error:
+            logger.warning("while letting engine and decoders go: %r", error)
+
+
+_current: tuple[int, Worker] | None = None
+_creating = threading.Lock()
+
+
+def current() -> Worker:
+    """The worker of this process."""
+    global _current
+    with _creating:
+        if _current is None or _current[0] != os.getpid():
+            _current = os.getpid(), Worker()
+        return _current[1]
+
+
+def drain_slice(seconds: float) -> int:
+    """Drains for a while and rings for the rest."""
+    mine = current()
+    finished = mine.drain(max_seconds=seconds)
+    if finished and mine.ready():
+        doorbell.ring()
+    return finished
