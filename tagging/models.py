@@ -10,6 +10,20 @@ from booru_ml.conf import post_model
 from booru_ml.types import Category
 
 
+class SuggestionQuerySet(models.QuerySet["Suggestion"]):
+    def pending(self) -> SuggestionQuerySet:
+        """Rows that a person may still accept or reject."""
+        return self.filter(state__in=[Suggestion.State.SUGGESTED, Suggestion.State.AUTO_APPLIED])
+
+    def undecided(self) -> SuggestionQuerySet:
+        """Rows that belong to the analyses: a new run may rescore, withdraw and bring them back."""
+        return self.filter(state__in=[Suggestion.State.SUGGESTED, Suggestion.State.WITHDRAWN])
+
+    def untouched(self) -> SuggestionQuerySet:
+        """Rows that nobody, no rule included, has ever decided."""
+        return self.filter(~models.Exists(TagDecision.objects.filter(suggestion=models.OuterRef("pk"))))
+
+
 class Suggestion(models.Model):
     """One tag (or rating, or quality grade) proposed for one post. The row is durable: a rejection stays."""
 
@@ -18,6 +32,7 @@ class Suggestion(models.Model):
         ACCEPTED = "accepted"
         REJECTED = "rejected"
         AUTO_APPLIED = "auto_applied", "applied automatically"
+        WITHDRAWN = "withdrawn", "withdrawn by a later analysis"
 
     class Source(models.TextChoices):
         MODEL = "model"
@@ -36,6 +51,8 @@ class Suggestion(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     scored_at = models.DateTimeField(db_default=Now())
 
+    objects = SuggestionQuerySet.as_manager()
+
     class Meta:
         ordering = ["category", "-score"]
         constraints = [
@@ -49,7 +66,11 @@ class Suggestion(models.Model):
 
 
 class TagDecision(models.Model):
-    """Audit: who moved a suggestion from one state to the next, and what really changed on the board."""
+    """Audit: who moved a suggestion from one state to the next, and what really changed on the board.
+
+    ``delta`` holds only what changed: ``tags_added`` and ``tags_removed`` (lists of ``[name, category]``),
+    ``rating_before`` with ``rating_after``, ``support_added`` (id of the support picture that was learned).
+    """
 
     class Verb(models.TextChoices):
         ACCEPT = "accept"

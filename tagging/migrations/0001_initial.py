@@ -68,6 +68,7 @@ class Migration(migrations.Migration):
                             ("accepted", "Accepted"),
                             ("rejected", "Rejected"),
                             ("auto_applied", "applied automatically"),
+                            ("withdrawn", "withdrawn by a later analysis"),
                         ],
                         default="suggested",
                         max_length=12,

@@ -1,0 +1,84 @@
+"""Writes suggestions to the board without a person, where the operators opened a category for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from booru_ml.conf import config
+from booru_ml.host.loader import host
+from booru_ml.models import AnalysisJob
+from booru_ml.types import Category, PostFacts
+from tagging import board
+from tagging.models import Suggestion, TagDecision
+from tagging.rules import confirms, may_apply
+
+State = Suggestion.State
+
+
+@transaction.atomic
+def apply(post_ids: Collection[Any], *, job_ids: Collection[int] = ()) -> int:
+    """Applies what clears its category's bar on these posts; returns how many suggestions that were.
+
+    Only rows that nobody ever decided: what a person undid is not done again. The exception are uploads whose own
+    form replaced the tags after the analysis: the hook runs their fresh job (of ``job_ids``) a second time, and an
+    automatic tag of the first run that is missing is written once more. Later removals are people's and stay.
+    """
+    bars = config().AUTO_APPLY_THRESHOLDS
+    if not config().AUTO_APPLY or not bars:
+        return 0
+    over = Q(pk__in=())
+    for category, least in bars.items():
+        over |= Q(category=category, score__gte=least)
+    rows = Suggestion.objects.filter(post_id__in=list(post_ids)).select_for_update(skip_locked=True)
+    fresh = list(rows.filter(over, state=State.SUGGESTED).untouched())
+    same_upload = AnalysisJob.objects.filter(
+        pk__in=list(job_ids),
+        priority=AnalysisJob.Priority.FRESH,
+        post_id=OuterRef("post_id"),
+        created_at__lte=OuterRef("created_at"),
+    )
+    wiped = list(rows.filter(Exists(same_upload), state=State.AUTO_APPLIED))
+    if not fresh and not wiped:
+        return 0
+    facts = host().facts({row.post_id for row in fresh + wiped})
+    due: dict[Any, list[Suggestion]] = defaultdict(list)
+    for row in fresh:
+        if row.post_id in facts and may_apply(row.name, row.category, row.score, bars, facts[row.post_id]):
+            due[row.post_id].append(row)
+    for row in wiped:
+        if row.post_id in facts and not confirms(row.name, row.category, facts[row.post_id]):
+            due[row.post_id].append(row)
+    decisions = [decision for post_id, waiting in due.items() for decision in _write(facts[post_id], waiting)]
+    Suggestion.objects.filter(pk__in=[item.suggestion_id for item in decisions]).update(state=State.AUTO_APPLIED)
+    TagDecision.objects.bulk_create(decisions)
+    return len(decisions)
+
+
+def _write(facts: PostFacts, rows: list[Suggestion]) -> list[TagDecision]:
+    """One write of tags per post, one of the rating; each suggestion gets its own share of the change."""
+    tags = [board.tag_of(row) for row in rows if Category(row.category).is_tag]
+    added = set(host().add_tags(facts.id, tags)) if tags else set()
+    decisions = []
+    for row in rows:
+        if row.category == Category.RATING:
+            delta = board.set_rating(facts.id, row.name)
+        elif board.tag_of(row) in added:
+            delta = {"tags_added": [[row.name, row.category]]}
+        else:
+            continue
+        # A repeated write starts from "suggested" too, so that undoing it takes the tag away like the first one.
+        decisions.append(
+            TagDecision(
+                suggestion=row,
+                verb=TagDecision.Verb.AUTO_APPLY,
+                from_state=State.SUGGESTED,
+                to_state=State.AUTO_APPLIED,
+                delta=delta,
+            )
+        )
+    return decisions

@@ -1,0 +1,76 @@
+"""Writes proposals into suggestion rows, in a constant number of statements per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from tagging.models import Suggestion
+from tagging.rules import Proposal
+
+_RESCORED = ["score", "source", "model_version", "gallery_revision", "evidence", "state", "scored_at"]
+_KEY = ["post", "category", "name"]
+
+
+@transaction.atomic
+def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) -> None:
+    """Makes the open suggestions of these posts what ``wanted`` (by post id) says.
+
+    Rows that somebody decided, or decides right now in another transaction, stay untouched. Open rows of ``sources``
+    that the run no longer supports go: deleted, or marked withdrawn where an audit row refers to them. A row of
+    another source gives way only to a better score.
+    """
+    rows = Suggestion.objects.filter(post_id__in=list(wanted))
+    # Skipping locked rows keeps a worker from waiting for, or deadlocking with, a person's decision.
+    ours = {_key(row): row for row in rows.undecided().select_for_update(skip_locked=True)}
+    taken = set(rows.values_list("post_id", "category", "name")) - set(ours)
+
+    new: list[Suggestion] = []
+    rescored: list[Suggestion] = []
+    supported = set()
+    for post_id in sorted(wanted, key=str):
+        for item in sorted(wanted[post_id], key=lambda item: item.tag):
+            key = (post_id, str(item.category), item.name)
+            supported.add(key)
+            row = ours.get(key)
+            if key in taken or (row and _outdone(row, item, sources)):
+                continue
+            (rescored if row else new).append(_row(post_id, item))
+
+    Suggestion.objects.bulk_create(new, ignore_conflicts=True)
+    Suggestion.objects.bulk_create(rescored, update_conflicts=True, unique_fields=_KEY, update_fields=_RESCORED)
+    gone = [
+        row.pk
+        for key, row in ours.items()
+        if key not in supported and row.source in sources and row.state == Suggestion.State.SUGGESTED
+    ]
+    if gone:
+        leaving = Suggestion.objects.filter(pk__in=gone, state=Suggestion.State.SUGGESTED)
+        leaving.untouched().delete()
+        leaving.update(state=Suggestion.State.WITHDRAWN)
+
+
+def _outdone(row: Suggestion, item: Proposal, sources: Collection[str]) -> bool:
+    open_elsewhere = row.state == Suggestion.State.SUGGESTED and row.source not in sources
+    return open_elsewhere and row.score >= item.score
+
+
+def _row(post_id: Any, item: Proposal) -> Suggestion:
+    return Suggestion(
+        post_id=post_id,
+        name=item.name,
+        category=str(item.category),
+        score=item.score,
+        source=item.source,
+        model_version=item.model_version[:64],
+        gallery_revision=item.gallery_revision,
+        evidence=dict(item.evidence),
+        scored_at=Now(),
+    )
+
+
+def _key(row: Suggestion) -> tuple[Any, str, str]:
+    return row.post_id, row.category, row.name
