@@ -16,7 +16,7 @@ Fail = Callable[[str], Any]
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _ARCHITECTURE = re.compile(r"[a-z0-9_]{1,100}(\.[a-z0-9_]{1,60})?")
 # Arguments of timm's factory that would read other files or reach the network.
-_LOADERS = re.compile(r"pretrained|checkpoint|cache|path|file|url|hub|dir$|num_classes")
+_LOADERS = re.compile(r"pretrained|checkpoint|cache_dir|file|url|hub|num_classes")
 
 
 class HeadKind(StrEnum):

@@ -1,0 +1,194 @@
+"""Pictures in, findings out: each checkpoint runs once per batch with every head on it; faces in a second pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from booru_ml.checkpoint import HeadKind, join_versions
+from booru_ml.errors import CheckpointError
+from booru_ml.nn import pooling
+from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
+from booru_ml.nn.sessions import Outputs, Session, open_session
+from booru_ml.nn.transforms import crop_square, fit, normalise, shape_key
+from booru_ml.types import Face, FloatArray, Finding, PixelArray, Scores
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint, Head
+    from booru_ml.types import Picture
+
+# Rows of one forward: bounds memory, and beyond it a batch gains nothing.
+MOST_ROWS = 64
+
+
+class Engine:
+    """The configured checkpoints, loaded.
+
+    The first checkpoint with an embedding head gives embedding, style and faces; where two checkpoints have a head of
+    the same name, the first one's speaks. Not for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        threads: int = 1,
+        detector: FaceDetector | None = None,
+    ) -> None:
+        if not checkpoints:
+            raise CheckpointError("No checkpoint is configured. Name at least one folder in BOORU_ML['CHECKPOINTS'].")
+        self.checkpoints = tuple(checkpoints)
+        self.version = join_versions(checkpoint.version for checkpoint in checkpoints)
+        self._sessions: list[Session] = [
+            open_session(item, runtime=runtime, device=device, threads=threads) for item in checkpoints
+        ]
+        self._main = next((i for i, item in enumerate(checkpoints) if item.embedding_dim is not None), None)
+        self._speakers: dict[str, tuple[int, Head]] = {}
+        for index, checkpoint in enumerate(checkpoints):
+            for head in checkpoint.heads.values():
+                if head.scored:
+                    self._speakers.setdefault(head.name, (index, head))
+        self._faces = self._face_settings()
+        self._detector = detector if detector is not None else self._own_detector()
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Which runtime each checkpoint uses."""
+        return tuple(session.runtime for session in self._sessions)
+
+    def infer(self, pictures: Sequence[Picture]) -> list[Finding]:
+        """One finding per picture, in order, whatever else is in the batch."""
+        if not pictures:
+            return []
+        frames = [frame for picture in pictures for frame in picture.frames]
+        ends = np.cumsum([len(picture.frames) for picture in pictures])
+        spans = [slice(end - len(picture.frames), end) for picture, end in zip(pictures, ends, strict=True)]
+        outputs = self._forward(frames)
+        faces = self._find_faces(frames, spans, outputs)
+        return [self._finding(outputs, span, found) for span, found in zip(spans, faces, strict=True)]
+
+    def embed(self, frames: Sequence[PixelArray]) -> FloatArray:
+        """L2-normalised embeddings (N, D) of plain pictures, such as crops."""
+        if self._main is None:
+            raise CheckpointError("None of the configured checkpoints has an embedding head.")
+        head = self._head_of(self._main, HeadKind.EMBEDDING)
+        if head is None or not frames:
+            return np.zeros((0, self.checkpoints[self._main].embedding_dim or 0), np.float32)
+        preprocess = self.checkpoints[self._main].preprocess
+        fitted = [fit(frame, preprocess) for frame in frames]
+        return self._rows(self._main, fitted, only=(head.name,))[head.name]
+
+    def warm_up(self) -> None:
+        """One forward of every checkpoint, so that the first upload does not pay for lazy initialisation."""
+        grey = np.full((64, 64, 3), 128, np.uint8)
+        self._forward([grey])
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+    def _forward(self, frames: Sequence[PixelArray]) -> list[Outputs]:
+        resized: dict[object, list[PixelArray]] = {}
+        found = []
+        for index, checkpoint in enumerate(self.checkpoints):
+            key = shape_key(checkpoint.preprocess)
+            if key not in resized:
+                resized[key] = [fit(frame, checkpoint.preprocess) for frame in frames]
+            found.append(self._rows(index, resized[key]))
+        return found
+
+    def _rows(self, index: int, fitted: Sequence[PixelArray], *, only: Collection[str] = ()) -> Outputs:
+        preprocess = self.checkpoints[index].preprocess
+        parts = [
+            self._sessions[index].run(normalise(fitted[start : start + MOST_ROWS], preprocess), only=only)
+            for start in range(0, len(fitted), MOST_ROWS)
+        ]
+        return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _finding(self, outputs: Sequence[Outputs], span: slice, faces: tuple[Face, ...]) -> Finding:
+        scores = {}
+        for name, (index, head) in self._speakers.items():
+            scores[name] = Scores(
+                head=name,
+                labels=tuple(label.name for label in head.labels),
+                categories=tuple(label.category for label in head.labels),
+                values=pooling.scores(head, outputs[index][name][span]),
+                model=self.checkpoints[index].version,
+            )
+        return Finding(
+            embedding=self._vector(outputs, HeadKind.EMBEDDING, span),
+            style=self._vector(outputs, HeadKind.STYLE, span),
+            faces=faces,
+            scores=scores,
+            embedding_model="" if self._main is None else self.checkpoints[self._main].version,
+        )
+
+    def _vector(self, outputs: Sequence[Outputs], kind: HeadKind, span: slice) -> FloatArray:
+        head = None if self._main is None else self._head_of(self._main, kind)
+        if head is None or self._main is None:
+            return np.zeros(0, np.float32)
+        return pooling.direction(outputs[self._main][head.name][span])
+
+    def _head_of(self, index: int, kind: HeadKind) -> Head | None:
+        return next((head for head in self.checkpoints[index].heads.values() if head.kind is kind), None)
+
+    # Faces
+
+    def _face_settings(self) -> FaceSettings:
+        if self._main is None:
+            return FaceSettings(detector="none")
+        checkpoint = self.checkpoints[self._main]
+        try:
+            settings = FaceSettings.read({"faces": dict(checkpoint.faces)})
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"Checkpoint {checkpoint.path}: booru.faces in config.json: {error}.") from error
+        if settings.detector == "heatmap" and self._head_of(self._main, HeadKind.HEATMAP) is None:
+            raise CheckpointError(f"Checkpoint {checkpoint.path}: booru.faces wants a heatmap head, and there is none.")
+        return settings
+
+    def _own_detector(self) -> FaceDetector | None:
+        if self._faces.detector != "animeface":
+            return None
+        from booru_ml.nn.animeface import AnimeFaceDetector
+
+        return AnimeFaceDetector(size=self._faces.size)
+
+    @property
+    def face_problem(self) -> str | None:
+        """Why no faces are looked for; None while all is well."""
+        return self._detector.problem if self._detector is not None else None
+
+    def _find_faces(
+        self, frames: Sequence[PixelArray], spans: Sequence[slice], outputs: Sequence[Outputs]
+    ) -> list[tuple[Face, ...]]:
+        """The faces of each picture; of an animation, those of the frame that shows them best."""
+        if self._main is None:
+            return [() for _ in spans]
+        found = self._detect(frames, outputs[self._main])
+        chosen: list[list[Detection]] = []
+        crops: list[PixelArray] = []
+        for span in spans:
+            numbers = range(span.start, span.stop)
+            best = max(numbers, key=lambda number: (sum(score for _, score in found[number]), -number))
+            chosen.append(found[best][: self._faces.most])
+            crops += [crop_square(frames[best], box, self._faces.margin) for box, _ in chosen[-1]]
+        embeddings = iter(self.embed(crops))
+        return [tuple(Face(box, score, next(embeddings)) for box, score in faces) for faces in chosen]
+
+    def _detect(self, frames: Sequence[PixelArray], outputs: Outputs) -> list[list[Detection]]:
+        if self._detector is not None:
+            limit = self._faces.threshold
+            return [[item for item in one if item[1] >= limit] for one in self._detector.detect(frames)]
+        head = self._head_of(self._main, HeadKind.HEATMAP) if self._main is not None else None
+        if head is None or self._faces.detector != "heatmap":
+            return [[] for _ in frames]
+        return read_heatmaps(
+            outputs[head.name],
+            threshold=self._faces.threshold,
+            most=self._faces.most,
+            overlap=self._faces.overlap,
+        )
