@@ -22,7 +22,7 @@ class Plan:
 
 
 def plan(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits) -> Plan:
-    """Which frames of a freshly opened ``image`` to decode. Frames that are cut off or too large end the usable part."""
+    """Which frames of a freshly opened ``image`` to decode; one that is cut off or too large ends the usable part."""
     if kind == "JPEG":
         # Further pictures of an MPO are previews, depth or gain maps of the first, not frames.
         return Plan(1, (), ["first-picture"] if getattr(image, "is_animated", False) else [])

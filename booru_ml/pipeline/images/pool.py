@@ -26,6 +26,8 @@ from booru_ml.types import Picture, PixelArray
 
 logger = logging.getLogger(__name__)
 
+_pools: weakref.WeakSet[DecoderPool] = weakref.WeakSet()
+
 
 class DecoderPool:
     """Threads of this process, each with a warm decoding process of its own, started with its first picture.
@@ -40,8 +42,7 @@ class DecoderPool:
         self.workers = workers
         self.limits = limits or Limits()
         self._start()
-        this = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: (pool := this()) and pool._start_anew())
+        _pools.add(self)
 
     def submit(self, stream: BinaryIO) -> Future[Picture]:
         """Reads ``stream`` to its end (at most the allowed bytes and one) and decodes it; keep it open until the
@@ -73,7 +74,8 @@ class DecoderPool:
         self._mine = threading.local()
         self._zygotes: set[Zygote] = set()
 
-    def _start_anew(self) -> None:
+    def after_fork(self) -> None:
+        """In a forked process: threads did not survive, and the decoders are the parent's."""
         for zygote in self._zygotes:
             zygote.disown()
         self._start()
@@ -123,8 +125,8 @@ class DecoderPool:
             number = os.WTERMSIG(status)
             code = "resources" if number == signal.SIGXCPU else "crashed"
             raise self._refusal(code, digest, detail=signal.Signals(number).name)
-        if (code := os.WEXITSTATUS(status)) != 0:
-            raise self._refusal("resources" if code == child.OUT_OF_MEMORY else "crashed", digest)
+        if exit_status := os.WEXITSTATUS(status):
+            raise self._refusal("resources" if exit_status == child.OUT_OF_MEMORY else "crashed", digest)
         try:
             header = wire.unpack(os.pread(target, wire.HEADER_BYTES, 0), self.limits)
         except ValueError as error:
@@ -155,6 +157,14 @@ class DecoderPool:
     def _refusal(self, code: str, digest: str, *, detail: str = "", width: int = 0, height: int = 0) -> PictureRefused:
         message = sentence(code, self.limits, width=width, height=height)
         return PictureRefused(message, code=code, sha256=digest, detail=detail, width=width, height=height)
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _frames(target: int, sizes: tuple[tuple[int, int], ...]) -> Iterator[PixelArray]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Bytes: TypeAlias = "memoryview"
+Bytes: TypeAlias = memoryview
 Size: TypeAlias = tuple[int, int]
 
 # What starts a block or ends the file; decoders skip whatever else stands between blocks.
@@ -49,7 +49,7 @@ def format_of(head: bytes) -> str | None:
 def canvas_of(kind: str, data: Bytes) -> Size | None:
     """Width and height that the headers claim, in pixels; ``None`` where only Pillow's own parser can tell."""
     try:
-        if kind == "PNG" and data[12:16] == b"IHDR":
+        if kind == "PNG" and bytes(data[12:16]) == b"IHDR":
             return struct.unpack_from(">II", data, 16)
         if kind == "GIF":
             return struct.unpack_from("<HH", data, 6)
