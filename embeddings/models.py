@@ -28,8 +28,8 @@ class Stamp(models.Func):
     def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
         return "((pg_current_xact_id())::text::bigint)", []
 
-    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
-        return "(abs(random() >> 1))", []
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, tuple[Any, ...]]:
+        return "(abs(random() >> 1))", ()
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **context: Any) -> Any:
         raise NotImplementedError(f"Booru ML keeps its vectors in PostgreSQL or SQLite, not in {connection.vendor}.")

@@ -1,0 +1,58 @@
+"""What the embedding checkpoint says about its own space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.checkpoint.files import CONFIG, Folder
+from booru_ml.conf import config
+from booru_ml.errors import CheckpointError
+from booru_ml.registry import pipeline_version
+from embeddings.prototypes import Calibration
+
+_KEYS = frozenset(item.name for item in fields(Calibration))
+
+
+def active_version() -> str:
+    """The checkpoint version whose vectors are being written now. Raises ``CheckpointError`` where there is none."""
+    return _spaces(tuple(config().CHECKPOINTS), pipeline_version())[0]
+
+
+def calibration(model_version: str, kind: str) -> Calibration:
+    """The constants of one space; the defaults where its checkpoint is not configured any more or names none."""
+    active, by_kind = _spaces(tuple(config().CHECKPOINTS), pipeline_version())
+    return by_kind.get(kind, Calibration()) if model_version == active else Calibration()
+
+
+@lru_cache(maxsize=8)
+def _spaces(folders: tuple[Any, ...], _version: str) -> tuple[str, Mapping[str, Calibration]]:
+    """The first checkpoint with an embedding head: its version and its calibrations by kind."""
+    for folder in folders:
+        checkpoint = Checkpoint.read(folder)
+        if checkpoint.embedding_dim:
+            said = Folder(checkpoint.path).json(CONFIG).get("booru") or {}
+            return checkpoint.version, read(said.get("recognition", {}), where=str(checkpoint.path))
+    raise CheckpointError(
+        "None of BOORU_ML['CHECKPOINTS'] has an embedding head, so nothing can be compared. "
+        "Add one that has (see docs/models.md)."
+    )
+
+
+def read(said: Any, *, where: str) -> dict[str, Calibration]:
+    """``booru.recognition`` as calibrations by kind. Raises ``CheckpointError`` for unknown keys and non-numbers."""
+    if not isinstance(said, Mapping):
+        raise CheckpointError(f"Checkpoint {where}: booru.recognition must be an object.")
+    found = {}
+    for kind, values in said.items():
+        if not isinstance(values, Mapping) or not values.keys() <= _KEYS:
+            raise CheckpointError(
+                f"Checkpoint {where}: booru.recognition.{kind} may hold {', '.join(sorted(_KEYS))} and nothing else."
+            )
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
+            raise CheckpointError(f"Checkpoint {where}: booru.recognition.{kind} must hold numbers.")
+        found[str(kind)] = Calibration(**{name: float(value) for name, value in values.items()})
+    return found

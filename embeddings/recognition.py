@@ -1,0 +1,145 @@
+"""Who is in these pictures? Questions in, matches out; the gallery's snapshots do the comparing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from booru_ml.conf import config
+from booru_ml.types import Analysis, Box, Category, FloatArray
+from embeddings import gallery, prototypes
+from embeddings.gallery import Snapshot
+from embeddings.models import Vector
+from embeddings.store import box_of, decode
+from embeddings.types import Match
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One vector to ask about: of the picture, of its style, or of a face (``number``, ``box``)."""
+
+    kind: str
+    vector: FloatArray
+    number: int | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One picture's vectors, all of one model version."""
+
+    post_id: Any
+    model_version: str
+    views: tuple[View, ...]
+
+
+def question(analysis: Analysis) -> Question | None:
+    """What a fresh analysis asks; nothing where the picture was refused."""
+    finding = analysis.finding
+    if finding is None:
+        return None
+    views = [View(Vector.Kind.PICTURE, finding.embedding), View(Vector.Kind.STYLE, finding.style)]
+    views += [View(Vector.Kind.FACE, face.embedding, number, face.box) for number, face in enumerate(finding.faces)]
+    usable = tuple(replace(view, vector=prototypes.normalise(view.vector)) for view in views if view.vector.size)
+    return Question(analysis.post_id, finding.embedding_model, usable)
+
+
+def stored_questions(post_ids: Sequence[Any], model_version: str) -> list[Question]:
+    """What posts ask that were embedded by ``model_version`` already."""
+    rows = Vector.objects.filter(post_id__in=post_ids, model_version=model_version).order_by(
+        "post_id", "kind", "number"
+    )
+    views: dict[Any, list[View]] = {}
+    for row in rows:
+        face = row.kind == Vector.Kind.FACE
+        view = View(row.kind, decode([row.data])[0], row.number if face else None, box_of(row.box))
+        views.setdefault(row.post_id, []).append(view)
+    return [Question(post_id, model_version, tuple(found)) for post_id, found in views.items()]
+
+
+def answer(questions: Sequence[Question]) -> list[tuple[Match, ...]]:
+    """Matches for each question, the most probable first; at most one per subject."""
+    now = gallery.revision()
+    found: list[list[Match]] = [[] for _ in questions]
+    spaces: dict[tuple[str, str], list[tuple[int, View]]] = {}
+    for number, item in enumerate(questions):
+        for view in item.views:
+            spaces.setdefault((item.model_version, view.kind), []).append((number, view))
+    for (model_version, kind), asked in spaces.items():
+        snapshot = gallery.room.snapshot(model_version, kind, known=now)
+        if not snapshot.subjects:
+            continue
+        queries = np.stack([view.vector for _, view in asked])
+        for (number, view), matches in zip(asked, compare(queries, snapshot), strict=True):
+            found[number] += [replace(match, face=view.number, box=view.box) for match in matches]
+    return [fuse(matches) for matches in found]
+
+
+def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
+    """The likeliest subjects of each query (Q, D), best first; only the first may be known.
+
+    Raises ``ValueError`` where the queries are of another length than the gallery's vectors.
+    """
+    constants = snapshot.calibration
+    count = len(snapshot.subjects)
+    similar = queries @ snapshot.exemplars.T
+    scores = prototypes.soft_best(similar, queries @ snapshot.prototypes.T, snapshot.starts, constants.sharpness)
+    positive = np.maximum.reduceat(similar, snapshot.starts, axis=1)
+    forbidden = np.zeros(scores.shape, dtype=bool)
+    if len(snapshot.owners):
+        negative = prototypes.best_of(queries @ snapshot.negatives.T, snapshot.owners, count)
+        forbidden = prototypes.vetoed(positive, negative, constants.twin)
+        scores = prototypes.push_down(scores, positive, negative)
+    strangers = snapshot.background if len(snapshot.background) else np.zeros((0, queries.shape[1]), dtype=np.float32)
+    standard = prototypes.standardise(scores, queries @ strangers.T, constants)
+    lead = prototypes.margins(np.where(forbidden, -np.inf, standard), constants.floor)
+    chances = np.where(forbidden, 0.0, prototypes.probability(standard, lead, constants))
+    least, most = config().UNKNOWN_BELOW, config().SUGGESTIONS_PER_SUBJECT
+    answers = []
+    for row in range(len(queries)):
+        best = np.lexsort((-standard[row], -chances[row]))[:most]
+        matches = []
+        for rank, place in enumerate(int(item) for item in best if not forbidden[row, item]):
+            subject_id, name, category = snapshot.subjects[place]
+            span = snapshot.span(place)
+            near = np.argsort(-similar[row, span], kind="stable")[:3]
+            chance = float(chances[row, place])
+            matches.append(
+                Match(
+                    subject_id=subject_id,
+                    name=name,
+                    category=Category(category),
+                    probability=chance,
+                    similarity=float(scores[row, place]),
+                    margin=float(lead[row, place]),
+                    support_count=span.stop - span.start,
+                    known=rank == 0 and chance >= least,
+                    nearest_post_ids=tuple(dict.fromkeys(snapshot.posts[span][int(item)] for item in near)),
+                    gallery_revision=snapshot.revision[0],
+                )
+            )
+        answers.append(matches)
+    return answers
+
+
+def fuse(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """One match per subject out of what picture, faces and style said: the surest word, with a face where one agrees.
+
+    Each face is a question of its own, so the surest word counts and doubts elsewhere do not: a second character in the
+    picture is no evidence against the first.
+    """
+    by_subject: dict[int, list[Match]] = {}
+    for match in matches:
+        by_subject.setdefault(match.subject_id, []).append(match)
+    fused = []
+    for said in by_subject.values():
+        best = max(said, key=lambda item: (item.known, item.probability))
+        if best.face is None:
+            face = max((m for m in said if m.face is not None and m.known), key=lambda m: m.probability, default=None)
+            if face:
+                best = replace(best, face=face.face, box=face.box)
+        fused.append(best)
+    return tuple(sorted(fused, key=lambda item: (-item.known, -item.probability, item.name)))
