@@ -1,7 +1,7 @@
 """What a decision writes to the board, as a delta that can be taken back.
 
 Deltas are JSON (see ``TagDecision``) and hold only what really changed, so that taking one back never touches what
-others did meanwhile.
+others did meanwhile. The gallery is always written before the post: workers lock them in this order, too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ def learn(row: Suggestion, *, positive: bool, actor: Any) -> Delta:
     if Category(row.category) not in LEARNT:
         return {}
     support_id = embeddings.learn(
-        post_id=row.post_id, name=row.name, category=Category(row.category), positive=positive, actor=actor
+        post_id=row.post_id,
+        name=row.evidence.get("subject_name", row.name),
+        category=Category(row.category),
+        positive=positive,
+        actor=actor,
+        face=row.evidence.get("face"),
     )
     return {} if support_id is None else {"support_added": support_id}
 
@@ -54,15 +59,15 @@ def take_back(post_id: Any, delta: Delta) -> Delta:
     somebody's later choice stands.
     """
     done: Delta = {}
+    support_id = delta.get("support_added")
+    if support_id is not None and embeddings.unlearn(support_id=support_id):
+        done["support_removed"] = support_id
     if added := _tags(delta.get("tags_added")):
         done["tags_removed"] = _listed(host().remove_tags(post_id, added))
     if removed := _tags(delta.get("tags_removed")):
         done["tags_added"] = _listed(host().add_tags(post_id, removed))
     if after := delta.get("rating_after"):
         done |= _restore_rating(post_id, delta.get("rating_before"), after)
-    if (support_id := delta.get("support_added")) is not None:
-        embeddings.unlearn(support_id=support_id)
-        done["support_removed"] = support_id
     return {key: value for key, value in done.items() if value != []}
 
 

@@ -166,6 +166,7 @@ def _recognised(matches: Iterable[Match], model_version: str, per_subject: int) 
         evidence = {
             "kind": "prototype",
             "subject": match.subject_id,
+            "subject_name": match.name,
             "similarity": round(match.similarity, 4),
             "margin": round(match.margin, 4),
             "supports": match.support_count,

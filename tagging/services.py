@@ -13,6 +13,7 @@ from booru_ml.errors import BooruError, InvalidInput, NotFound, NotPermitted, St
 from booru_ml.host.loader import host
 from booru_ml.types import Analysis, PostFacts
 from embeddings import services as embeddings
+from embeddings.calibration import active_version
 from tagging import automatic, board, permissions, rules, store, thresholds
 from tagging.models import Suggestion, TagDecision
 
@@ -40,18 +41,32 @@ def suggest(analyses: Sequence[Analysis]) -> None:
     newest = {item.post_id: item for item in sorted(analyses, key=lambda item: item.job_id) if item.finding}
     if not newest:
         return
-    bars = thresholds.current()
+    bars, rivals = thresholds.current(), config().SUGGESTIONS_PER_SUBJECT
+    matches = embeddings.recognise_all(list(newest.values()))
     wanted = {
-        post_id: rules.proposals(
-            analysis.finding,
-            embeddings.recognise(analysis),
-            bars,
-            per_subject=config().SUGGESTIONS_PER_SUBJECT,
-        )
-        for post_id, analysis in newest.items()
+        post_id: rules.proposals(analysis.finding, found, bars, per_subject=rivals)
+        for (post_id, analysis), found in zip(newest.items(), matches, strict=True)
     }
     store.keep(wanted, sources=(Source.MODEL, Source.PROTOTYPE))
     automatic.apply(list(wanted), job_ids=[item.job_id for item in newest.values()])
+
+
+@transaction.atomic
+def resuggest(post_ids: Iterable[Any]) -> int:
+    """Asks the gallery again about posts analysed before, so that a newly enrolled character shows up on them.
+
+    No network runs; suggestions of the networks stay. Returns how many posts could be asked: those that the present
+    embedding checkpoint has seen.
+    """
+    matches = embeddings.rematch(list(dict.fromkeys(post_ids)))
+    rivals, version = config().SUGGESTIONS_PER_SUBJECT, active_version()
+    wanted = {
+        post_id: rules.proposals(None, found, rules.Thresholds(), model_version=version, per_subject=rivals)
+        for post_id, found in matches.items()
+    }
+    store.keep(wanted, sources=(Source.PROTOTYPE,))
+    automatic.apply(list(wanted))
+    return len(wanted)
 
 
 # --- From people ----------------------------------------------------------------------------------------------------
@@ -65,7 +80,7 @@ def accept(*, suggestion_id: int, actor: Any) -> TagDecision:
     """
     row, _ = _for_decision(suggestion_id, actor)
     before = _move(row, State.ACCEPTED)
-    delta = board.write(row) | board.learn(row, positive=True, actor=actor)
+    delta = board.learn(row, positive=True, actor=actor) | board.write(row)
     return _decided(row, Verb.ACCEPT, before, delta, actor)
 
 
@@ -74,8 +89,9 @@ def reject(*, suggestion_id: int, actor: Any) -> TagDecision:
     """Refuses the suggestion for good; what was applied automatically is taken off the post again."""
     row, _ = _for_decision(suggestion_id, actor)
     before = _move(row, State.REJECTED)
-    delta = board.take_back(row.post_id, _applied(row)) if before == State.AUTO_APPLIED else {}
-    delta |= board.learn(row, positive=False, actor=actor)
+    delta = board.learn(row, positive=False, actor=actor)
+    if before == State.AUTO_APPLIED:
+        delta |= board.take_back(row.post_id, _applied(row))
     return _decided(row, Verb.REJECT, before, delta, actor)
 
 
