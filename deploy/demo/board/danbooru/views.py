@@ -138,9 +138,11 @@ def autocomplete(request: HttpRequest, user: Viewer) -> list[Json]:
     text = search_param(request, "query").strip().lower()
     kind = search_param(request, "type") or "tag_query"
     limit = limit_of(request, default=10, most=20)
+    if text and kind == "tag_query":
+        text = text.split()[-1].lstrip("-~")
+    text = text.replace(" ", "_")
     if not text:
         return []
-    text = text.split()[-1].lstrip("-~") if kind == "tag_query" else text.replace(" ", "_")
     fixed = [_fixed(name) for name in _static(text)] if kind == "tag_query" else []
     found = [
         {
