@@ -1,7 +1,8 @@
-"""What the plugin's Celery worker runs: the doorbell, and a timer that needs no broker."""
+"""What the plugin's Celery worker runs: the doorbell, and in each of its processes a timer that needs no broker."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -11,20 +12,21 @@ from booru_ml.broker import app
 from booru_ml.pipeline import worker
 from booru_ml.pipeline.doorbell import TASK
 
-SLICE_SECONDS = 5.0
-"""A task ends after this long, so that a stopping Celery never waits for a long queue; the rest is rung for anew."""
-
 
 @app.task(name=TASK, ignore_result=True)
 def drain() -> int:
-    return worker.drain_slice(SLICE_SECONDS)
+    return worker.ring_for_rest()
+
+
+def _serve() -> None:
+    threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
 
 
 @signals.worker_process_init.connect
 def _child_started(**_: object) -> None:
-    """In each prefork child."""
-    signal.signal(signal.SIGTERM, lambda *_: worker.current().stop.set())
-    threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
+    """Each prefork child is a worker of its own, whatever its parent and the broker do."""
+    signal.signal(signal.SIGTERM, _child_told_to_stop)
+    _serve()
 
 
 @signals.worker_process_shutdown.connect
@@ -32,13 +34,29 @@ def _child_stopping(**_: object) -> None:
     worker.current().close()
 
 
+def _child_told_to_stop(*_: object) -> None:
+    def leave() -> None:
+        worker.current().close()
+        os._exit(0)
+
+    # The signal may have come in the middle of a batch: it is finished by this thread while another one waits for it.
+    worker.current().stop.set()
+    threading.Thread(target=leave, daemon=True).start()
+
+
 @signals.worker_ready.connect
 def _main_ready(sender: object = None, **_: object) -> None:
     """Pools without children of their own (solo, threads) work in this process."""
-    if "prefork" not in type(getattr(sender, "pool", None)).__module__:
-        threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
+    if not _has_children(sender):
+        _serve()
 
 
 @signals.worker_shutdown.connect
-def _main_stopping(**_: object) -> None:
-    worker.current().close()
+def _main_stopping(sender: object = None, **_: object) -> None:
+    if not _has_children(sender):
+        worker.current().close()
+
+
+def _has_children(sender: object) -> bool:
+    pool = getattr(sender, "pool", None)
+    return "prefork" in type(pool).__module__

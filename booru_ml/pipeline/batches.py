@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from booru_ml.conf import config
-from booru_ml.errors import NotFound, PictureRefused
+from booru_ml.errors import NotFound, PictureRefused, Unavailable
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline.outcomes import DecodersBroken, Failure, WorkerFault, failure
@@ -22,7 +22,7 @@ GRACE_SECONDS = 3.0
 
 
 class Decoders(Protocol):
-    """Guarded decoding: futures give a ``Picture`` or raise ``PictureRefused``."""
+    """Guarded decoding: futures give a ``Picture``, or raise ``PictureRefused``, ``Unavailable``, the stream's error."""
 
     def submit(self, stream: BinaryIO, /) -> Future[Picture]: ...
 
@@ -34,6 +34,8 @@ class Batch:
         self.jobs = {job.pk: job for job in jobs}
         self.outcomes: dict[int, Picture | Refusal | Failure] = {}
         self.decode_seconds: dict[int, float] = {}
+        self.known: dict[int, Mapping[str, Any]] = {}
+        """What is known of refused pictures: sha256, width, height as far as the decoders got."""
         self._pending: dict[int, Future[Picture]] = {}
 
     @property
@@ -88,11 +90,15 @@ class Batch:
                     self.outcomes[pk] = future.result(timeout=0.25)
                 except PictureRefused as refused:
                     self.outcomes[pk] = Refusal(refused.code, refused.message)
+                    self.known[pk] = refused.extra
+                except Unavailable as error:
+                    raise WorkerFault(f"No picture can be decoded: {error.message}") from error
                 except FutureTimeout:
                     if future.done():
                         raise DecodersBroken("The decoders gave up on a picture by themselves.") from None
                 except Exception as error:
-                    raise DecodersBroken(f"The decoders broke: {error!r}") from error
+                    # Whatever the board's storage raises while the file is read.
+                    self.outcomes[pk] = failure(error, code="storage")
         self._pending.clear()
         return True
 
@@ -102,7 +108,7 @@ class Batch:
             future.cancel()
         self._pending.clear()
 
-    def _closer(self, pk: int, stream: BinaryIO, begun: float):  # type: ignore[no-untyped-def]
+    def _closer(self, pk: int, stream: BinaryIO, begun: float) -> Callable[[object], None]:
         def close(_: object) -> None:
             self.decode_seconds[pk] = time.perf_counter() - begun
             stream.close()

@@ -61,7 +61,8 @@ class Runner:
         deadline = None if max_seconds is None else time.monotonic() + max_seconds
         before = self.pictures
         with LeaseKeeper() as keeper:
-            batch = ahead = self._take(keeper)
+            ahead = None
+            batch = self._take(keeper) or self._settle(keeper, deadline)
             if batch and len(batch.jobs) == self.batch_size:
                 doorbell.ring()  # More may be waiting: let another worker help.
             try:
@@ -107,7 +108,10 @@ class Runner:
         """Waits for a row that is due in a moment, as those of boards that save without a transaction are."""
         batch = None
         while batch is None and not self._over(deadline):
-            seconds = leases.soonest(within=config().SETTLE_SECONDS)
+            within = config().SETTLE_SECONDS
+            if deadline is not None:
+                within = min(within, deadline - time.monotonic())
+            seconds = leases.soonest(within=within)
             if seconds is None or self.stop.wait(seconds + 0.005):
                 break
             batch = self._take(keeper)
@@ -146,14 +150,14 @@ class Runner:
         )
 
     def _analysis(self, batch: Batch, pk: int, said: Finding | Refusal, timings: dict[str, float]) -> Analysis:
-        job, picture = batch.jobs[pk], batch.pictures.get(pk)
+        job, picture, known = batch.jobs[pk], batch.pictures.get(pk), batch.known.get(pk, {})
         return Analysis(
             job_id=pk,
             post_id=job.post_id,
             pipeline_version=self.version,
-            sha256=picture.sha256 if picture else "",
-            width=picture.width if picture else 0,
-            height=picture.height if picture else 0,
+            sha256=picture.sha256 if picture else known.get("sha256") or "",
+            width=picture.width if picture else known.get("width") or 0,
+            height=picture.height if picture else known.get("height") or 0,
             frame_count=picture.frame_count if picture else 0,
             finding=said if isinstance(said, Finding) else None,
             refusal=said if isinstance(said, Refusal) else None,

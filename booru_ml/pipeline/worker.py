@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.db.models.functions import Now
 
 from booru_ml.conf import config
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 9.0
 """How long a stopping worker may take to finish or return its batch."""
+SLICE_SECONDS = 5.0
+"""A drain ends after this long and goes on with the next, so that heartbeats and stops never wait for a long queue."""
 LONGEST_PAUSE = 30.0
 """Most seconds between two tries of a worker that cannot work."""
 
@@ -57,7 +59,13 @@ def build_decoders() -> Any:
 class Worker:
     """Drains job rows and never raises: what keeps it from working is logged, noted in its row and tried again."""
 
-    def __init__(self, *, engine: Callable[[], Any] | None = None, decoders: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Callable[[], Any] | None = None,
+        decoders: Callable[[], Any] | None = None,
+        report: Callable[[int], None] | None = None,
+    ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.stop = threading.Event()
         self.fault = ""
@@ -65,17 +73,29 @@ class Worker:
         self._parts = contextlib.ExitStack()
         self._runner: Runner | None = None
         self._busy = threading.Lock()
+        self._report = report or (lambda pictures: None)
         self._faults = 0
         self._not_before = 0.0
-        self._counted = (0, 0)
+        self._earlier = (0, 0)
+        self._announced = False
+
+    @property
+    def pictures(self) -> int:
+        """Jobs finished so far."""
+        return self._earlier[0] + (self._runner.pictures if self._runner else 0)
+
+    @property
+    def batches(self) -> int:
+        return self._earlier[1] + (self._runner.batches if self._runner else 0)
 
     def drain(self, max_seconds: float | None = None) -> int:
         """Works until nothing is ready; returns how many jobs were finished. 0 at once while another thread does it."""
         if self.stop.is_set() or time.monotonic() < self._not_before or not self._busy.acquire(blocking=False):
             return 0
         try:
+            close_old_connections()
             finished = self._ready_runner().drain(max_seconds) if self.ready() else 0
-            self.fault, self._faults = "", 0
+            self._recover()
             return finished
         except Exception as error:
             self._suffer(error)
@@ -87,11 +107,13 @@ class Worker:
         """Drains and looks again until stopped; ``once``: a single drain; ``idle_exit``: until all is finished."""
         beat = 0.0
         while not self.stop.is_set():
-            self.drain()
             if time.monotonic() >= beat:
                 self.heartbeat()
                 beat = time.monotonic() + config().RECONCILE_SECONDS
-            if once or (idle_exit and self._idle()):
+            if self.drain(SLICE_SECONDS):
+                self._report(self.pictures)
+                continue
+            if once or (idle_exit and not self.fault and self._idle()):
                 break
             self.stop.wait(poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - keeps workers out of step
         self.close()
@@ -100,26 +122,28 @@ class Worker:
         """The timer of a Celery process: finds rows whose doorbell was lost, even with the broker away or deaf."""
         while not self.stop.wait(config().RECONCILE_SECONDS * random.uniform(0.7, 1.0)):  # noqa: S311
             self.heartbeat()
-            self.drain()
+            while self.drain(SLICE_SECONDS):
+                self.heartbeat()
             connections.close_all()
 
     def heartbeat(self) -> None:
         """Writes this process's row, and forgets processes that have not been seen for an hour."""
         runner = self._runner
-        counted = (runner.pictures, runner.batches) if runner else self._counted
-        self._counted = counted
-        said = {
+        said: dict[str, Any] = {
             "pipeline_version": runner.version if runner else "",
-            "pictures": counted[0],
-            "batches": counted[1],
+            "pictures": self.pictures,
+            "batches": self.batches,
             "fault": self.fault,
             "last_seen_at": Now(),
         }
+        if not self._announced:
+            said["started_at"] = Now()
         rows = WorkerRow.objects.using(database())
         try:
             if not rows.filter(name=self.name).update(**said):
                 rows.bulk_create([WorkerRow(name=self.name, **said)], ignore_conflicts=True)
             rows.filter(last_seen_at__lt=Now() - timedelta(hours=1)).delete()
+            self._announced = True
         except (DatabaseError, InterfaceError) as error:
             connections.close_all()
             logger.warning("heartbeat not written: %s", error)
@@ -167,6 +191,13 @@ class Worker:
             self.heartbeat()
         return self._runner
 
+    def _recover(self) -> None:
+        self._faults = 0
+        if self.fault:
+            self.fault = ""
+            logger.info("the worker works again")
+            self.heartbeat()
+
     def _suffer(self, error: Exception) -> None:
         """Notes the fault; engine and decoders are built anew, after a pause that grows."""
         self.fault = f"{type(error).__name__}: {error}"[:2000]
@@ -180,9 +211,8 @@ class Worker:
         self.heartbeat()
 
     def _dismantle(self) -> None:
-        if self._runner is not None:
-            self._counted = (self._runner.pictures, self._runner.batches)
-            self._runner = None
+        self._earlier = self.pictures, self.batches
+        self._runner = None
         try:
             self._parts.close()
         except Exception as error:
@@ -202,10 +232,11 @@ def current() -> Worker:
         return _current[1]
 
 
-def drain_slice(seconds: float) -> int:
-    """Drains for a while and rings for the rest."""
+def ring_for_rest() -> int:
+    """Drains one slice and rings for what is left."""
     mine = current()
-    finished = mine.drain(max_seconds=seconds)
+    finished = mine.drain(SLICE_SECONDS)
     if finished and mine.ready():
         doorbell.ring()
+    close_old_connections()
     return finished

@@ -25,7 +25,7 @@ def one_version(monkeypatch):
 
 
 def drain() -> int:
-    return Runner(FakeEngine(), FakeDecoders(), version=VERSION, sinks=[]).drain()
+    return Runner(FakeEngine(), FakeDecoders(), version=VERSION, sinks=[]).drain(max_seconds=1)
 
 
 def test_upload_writes_one_row_and_rings_once_committed(upload, rings):

@@ -1,0 +1,55 @@
+"""``manage.py booru_worker``: analyses waiting pictures without any broker."""
+
+from __future__ import annotations
+
+import signal
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from booru_ml.models import AnalysisJob
+from booru_ml.pipeline.processes import keep_running
+from booru_ml.pipeline.worker import Worker
+
+REPORT_SECONDS = 5.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Analyses waiting pictures. Needs no broker: it looks into the database by itself. Stop it with Ctrl-C or "
+        "SIGTERM; it finishes or returns the batch in work. Runs beside any number of other workers."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="work off what is ready now, then end")
+        parser.add_argument("--idle-exit", action="store_true", help="end as soon as no job is unfinished")
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=1,
+            metavar="N",
+            help="worker processes, each with its own engine (default 1)",
+        )
+
+    def handle(self, *args: Any, once: bool, idle_exit: bool, processes: int, **options: Any) -> None:
+        if processes < 1:
+            raise CommandError("--processes is 1 or more.")
+        if processes > 1:
+            flags = [flag for flag, on in (("--once", once), ("--idle-exit", idle_exit)) if on]
+            raise SystemExit(keep_running(["booru_worker", *flags], processes, forever=not flags))
+        worker = Worker(report=self._report)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop.set())
+        self.stderr.write(f"worker {worker.name} looks for jobs")
+        self._said = time.monotonic()
+        worker.run(once=once, idle_exit=idle_exit)
+        self.stderr.write(f"worker {worker.name} ends after {worker.pictures} pictures")
+        if worker.fault:
+            raise CommandError(worker.fault)
+
+    def _report(self, pictures: int) -> None:
+        if time.monotonic() - self._said >= REPORT_SECONDS:
+            self._said = time.monotonic()
+            self.stderr.write(f"{pictures} analysed, {AnalysisJob.objects.unfinished().count()} to go")

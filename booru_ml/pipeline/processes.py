@@ -1,0 +1,64 @@
+"""Several worker processes under one parent that touches neither database nor networks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+LAUNCHER = ("-m", "django")
+STOP_SECONDS = 12.0
+PAUSE_SECONDS = 1.0
+"""Before a process that died is started again."""
+
+
+def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> int:
+    """Runs the management ``command`` in ``processes`` processes and replaces those that were killed, with ``forever``
+    those that ended by themselves, too. Returns when all have ended or this process is told to stop: 0 if all is well.
+    """
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    running = [_start(command) for _ in range(processes)]
+    worst = 0
+    while running and not stopping:
+        time.sleep(0.2)
+        for child in [child for child in running if child.poll() is not None]:
+            running.remove(child)
+            if forever or child.returncode < 0:
+                logger.warning("worker process %d ended (%d), starting another", child.pid, child.returncode)
+                time.sleep(PAUSE_SECONDS)
+                running.append(_start(command))
+            else:
+                worst = max(worst, child.returncode)
+    for child in running:
+        child.terminate()
+    patience = time.monotonic() + STOP_SECONDS
+    for child in running:
+        try:
+            worst = max(worst, abs(child.wait(max(0.1, patience - time.monotonic()))))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            worst = 1
+    return worst
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # A session of its own, so that Ctrl-C reaches the children once: from here.
+    settings = os.environ["DJANGO_SETTINGS_MODULE"]
+    return subprocess.Popen(
+        [sys.executable, *LAUNCHER, *command, "--settings", settings, "--pythonpath", str(Path.cwd())],
+        start_new_session=True,
+    )
