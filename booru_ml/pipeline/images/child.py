@@ -1,4 +1,4 @@
-"""The guarded side: a warm process that forks once per picture. Started as a script by ``zygote.Zygote``.
+"""The guarded side: a warm process that forks once per picture. Started by ``zygote.Zygote``.
 
 The warm process has Pillow imported and touches no picture. For every request (input and output memory as descriptors
 over a socket) it forks a child that limits itself, decodes, writes header and pixels, and ends; so a picture that
@@ -8,23 +8,17 @@ breaks the decoder breaks a process that would have ended anyway. Both die with 
 from __future__ import annotations
 
 import ctypes
-import errno
 import gc
-import io
-import json
 import mmap
 import os
 import resource
 import signal
 import socket
-import struct
-import sys
-from typing import Any
+from typing import Any, BinaryIO
 
-REQUEST = struct.Struct("<Q")
-REPLY = struct.Struct("<i")
-READY = b"ready"
-OUT_OF_MEMORY = errno.ENOMEM
+from booru_ml.pipeline.images import decode, wire
+from booru_ml.pipeline.images.limits import Limits
+from booru_ml.pipeline.images.refusals import Refused
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -32,13 +26,11 @@ _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main(control: socket.socket, parent: int, settings: dict[str, Any]) -> None:
-    """Serves requests until the socket's other end closes."""
-    from booru_ml.pipeline.images import decode
-    from booru_ml.pipeline.images.limits import Limits
-
-    limits = Limits(**settings)
-    _die_with(parent)
+def main(arguments: dict[str, Any]) -> None:
+    """Sets this process up as ``Zygote`` asks, then serves requests until the socket's other end closes."""
+    control = socket.socket(fileno=arguments["socket"])
+    limits = Limits(**arguments["limits"])
+    _die_with(arguments["parent"])
     # What the parent's process ignored or blocked would be inherited, and children be lost or unstoppable.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGXCPU):
@@ -53,12 +45,12 @@ def main(control: socket.socket, parent: int, settings: dict[str, Any]) -> None:
     gc.freeze()
     gc.disable()
     baseline, warm = _address_space(), os.getpid()
-    control.send(READY)
+    control.send(wire.READY)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+        message, descriptors, _, _ = socket.recv_fds(control, wire.REQUEST.size, 2)
         if not message:
             return
-        (size,) = REQUEST.unpack(message)
+        (size,) = wire.REQUEST.unpack(message)
         source, target = descriptors
         child = os.fork()
         if child == 0:
@@ -68,13 +60,11 @@ def main(control: socket.socket, parent: int, settings: dict[str, Any]) -> None:
         os.close(source)
         os.close(target)
         _, status = os.waitpid(child, 0)
-        control.send(REPLY.pack(status))
+        control.send(wire.REPLY.pack(status))
 
 
-def _picture(source: int, size: int, target: int, limits: Any, baseline: int, silence: int) -> None:
+def _picture(source: int, size: int, target: int, limits: Limits, baseline: int, silence: int) -> None:
     """The forked child's whole life. Never returns."""
-    from booru_ml.pipeline.images import wire
-
     try:
         for descriptor in (0, 1, 2):
             os.dup2(silence, descriptor)
@@ -87,16 +77,13 @@ def _picture(source: int, size: int, target: int, limits: Any, baseline: int, si
         out[: len(header)] = header
         os._exit(0)
     except MemoryError:
-        os._exit(OUT_OF_MEMORY)
+        os._exit(wire.OUT_OF_MEMORY)
     except BaseException:
         os._exit(1)
 
 
-def _answer(file: io.BufferedReader, data: memoryview, out: mmap.mmap, limits: Any) -> bytes:
+def _answer(file: BinaryIO, data: memoryview, out: mmap.mmap, limits: Limits) -> bytes:
     """Decodes, writes the pixels behind the place of the header, and gives the header."""
-    from booru_ml.pipeline.images import decode, wire
-    from booru_ml.pipeline.images.refusals import Refused
-
     try:
         decoded = decode.decode(file, data, limits)
         at = wire.HEADER_BYTES
@@ -120,7 +107,7 @@ def _answer(file: io.BufferedReader, data: memoryview, out: mmap.mmap, limits: A
     )
 
 
-def _confine(baseline: int, limits: Any) -> None:
+def _confine(baseline: int, limits: Limits) -> None:
     """No more memory or time than allowed, no new file, process or descriptor. Not even root's child can raise these
     without a system call that the picture would have to smuggle in first."""
     resource.setrlimit(resource.RLIMIT_AS, (baseline + limits.memory,) * 2)
@@ -138,9 +125,3 @@ def _die_with(parent: int) -> None:
 def _address_space() -> int:
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - one import less to keep warm
         return int(statm.read().split()[0]) * resource.getpagesize()
-
-
-if __name__ == "__main__":
-    arguments = json.loads(sys.argv[1])
-    sys.path[:] = arguments["path"]
-    main(socket.socket(fileno=arguments["socket"]), arguments["parent"], arguments["limits"])

@@ -18,7 +18,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from booru_ml.errors import PictureRefused, Unavailable
-from booru_ml.pipeline.images import child, wire
+from booru_ml.pipeline.images import wire
 from booru_ml.pipeline.images.limits import MIB, Limits
 from booru_ml.pipeline.images.refusals import sentence
 from booru_ml.pipeline.images.zygote import Died, Zygote
@@ -126,7 +126,7 @@ class DecoderPool:
             code = "resources" if number == signal.SIGXCPU else "crashed"
             raise self._refusal(code, digest, detail=signal.Signals(number).name)
         if exit_status := os.WEXITSTATUS(status):
-            raise self._refusal("resources" if exit_status == child.OUT_OF_MEMORY else "crashed", digest)
+            raise self._refusal("resources" if exit_status == wire.OUT_OF_MEMORY else "crashed", digest)
         try:
             header = wire.unpack(os.pread(target, wire.HEADER_BYTES, 0), self.limits)
         except ValueError as error:

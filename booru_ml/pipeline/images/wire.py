@@ -1,4 +1,4 @@
-"""What a decoding child hands back: a small JSON header, then raw pixels, in one piece of shared memory.
+"""What goes between parent and decoding child. The answer is a small JSON header, then raw pixels, in shared memory.
 
 The child is as trustworthy as the picture it reads, so the parent believes nothing: every field is checked against the
 limits, every text against a pattern, and nothing is ever unpickled.
@@ -6,6 +6,7 @@ limits, every text against a pattern, and nothing is ever unpickled.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import struct
@@ -14,6 +15,13 @@ from typing import Any
 
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import CODES
+
+# Over the socket: the picture's bytes (with two descriptors), and the wait status of the process that decoded it.
+REQUEST = struct.Struct("<Q")
+REPLY = struct.Struct("<i")
+READY = b"ready"
+OUT_OF_MEMORY = errno.ENOMEM
+"""Exit status of a process that had too little memory left to say so."""
 
 HEADER_BYTES = 4096
 MAX_FRAMES = 3

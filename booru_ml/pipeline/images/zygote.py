@@ -12,10 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from booru_ml.errors import Unavailable
-from booru_ml.pipeline.images import child
+from booru_ml.pipeline.images import wire
 from booru_ml.pipeline.images.limits import Limits
 
 START_SECONDS = 60.0
+# Isolated from the environment and the working folder, but with exactly this process's packages.
+MAIN = (
+    "import json, sys; arguments = json.loads(sys.argv[1]); sys.path[:] = arguments['path']; "
+    "from booru_ml.pipeline.images.child import main; main(arguments)"
+)
 
 
 class Died(Exception):
@@ -27,36 +32,37 @@ class Zygote:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control = ours
-        arguments = {
-            "path": [str(Path(entry or ".").resolve()) for entry in sys.path],
-            "socket": theirs.fileno(),
-            "parent": os.getpid(),
-            "limits": limits.as_dict(),
-        }
         try:
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                # A session of its own: Ctrl-C in a terminal is the parent's affair, and one kill reaches the forks.
-                self._process = subprocess.Popen(
-                    [_python(), "-I", child.__file__, json.dumps(arguments)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    env=_environment(),
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                )
+                self._process = self._spawn(theirs.fileno())
         except OSError as error:
-            ours.close()
             raise Unavailable(f"The picture decoder cannot be started: {error}.") from error
-        ours.settimeout(START_SECONDS)
+        self._control.settimeout(START_SECONDS)
         try:
-            ready = ours.recv(16)
+            ready = self._control.recv(len(wire.READY))
         except OSError:
             ready = b""
-        if ready != child.READY:
+        if ready != wire.READY:
             self.close()
             raise Unavailable("The picture decoder does not start; the log of this process says why.")
+
+    def _spawn(self, control: int) -> subprocess.Popen[bytes]:
+        arguments = {
+            "path": [str(Path(entry or ".").resolve()) for entry in sys.path],
+            "socket": control,
+            "parent": os.getpid(),
+            "limits": self._limits.as_dict(),
+        }
+        return subprocess.Popen(
+            [_python(), "-I", "-c", MAIN, json.dumps(arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=_environment(),
+            pass_fds=[control],
+            # A session of its own: Ctrl-C in a terminal is the parent's affair, and one kill reaches the forks.
+            start_new_session=True,
+        )
 
     def run(self, source: int, size: int, target: int) -> int:
         """Decodes the ``size`` bytes behind ``source`` into the memory behind ``target`` (both stay the caller's).
@@ -66,18 +72,18 @@ class Zygote:
         """
         self._control.settimeout(self._limits.timeout_seconds)
         try:
-            socket.send_fds(self._control, [child.REQUEST.pack(size)], [source, target])
-            reply = self._control.recv(child.REPLY.size)
+            socket.send_fds(self._control, [wire.REQUEST.pack(size)], [source, target])
+            reply = self._control.recv(wire.REPLY.size)
         except TimeoutError:
             self.close()
             raise
         except OSError as error:
             self.close()
             raise Died from error
-        if len(reply) != child.REPLY.size:
+        if len(reply) != wire.REPLY.size:
             self.close()
             raise Died
-        (status,) = child.REPLY.unpack(reply)
+        (status,) = wire.REPLY.unpack(reply)
         return int(status)
 
     def close(self) -> None:
