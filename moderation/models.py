@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -36,6 +38,33 @@ class Flag(models.Model):
         return f"{self.reason} {self.score:.2f}"
 
 
+class CaseQuerySet(models.QuerySet["Case"]):
+    def free_for(self, user_id: Any) -> CaseQuerySet:
+        """Cases that nobody else holds now, by the database's clock."""
+        return self.filter(
+            models.Q(claimed_by=None) | models.Q(claimed_by_id=user_id) | models.Q(claimed_until__lte=Now())
+        )
+
+    def held_by(self, user_id: Any) -> CaseQuerySet:
+        return self.filter(claimed_by_id=user_id, claimed_until__gt=Now())
+
+    def with_reason(self, reason: str | None) -> CaseQuerySet:
+        """Cases with an active flag of this kind; all of them for None."""
+        if reason is None:
+            return self
+        flags = Flag.objects.filter(post_id=models.OuterRef("post_id"), reason=reason, active=True)
+        return self.filter(models.Exists(flags))
+
+    def behind(self, case: Case) -> CaseQuerySet:
+        """What comes after ``case`` in the queue's order."""
+        return self.filter(models.Q(priority__lt=case.priority) | models.Q(priority=case.priority, pk__gt=case.pk))
+
+    def before(self, case: Case) -> CaseQuerySet:
+        """What comes before ``case``, nearest first."""
+        ahead = models.Q(priority__gt=case.priority) | models.Q(priority=case.priority, pk__lt=case.pk)
+        return self.filter(ahead).order_by("priority", "-pk")
+
+
 class Case(models.Model):
     """A post in the queue.
 
@@ -60,6 +89,8 @@ class Case(models.Model):
     claimed_until = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CaseQuerySet.as_manager()
 
     class Meta:
         ordering = ["-priority", "id"]

@@ -22,10 +22,10 @@ UNREADABLE = "unreadable"
 
 REASONS = (RATING_TOO_LOW, EXPLICIT, NOT_DRAWN, LOW_QUALITY, DUPLICATE, UNREADABLE)
 
-# Least score at which a flag is raised; ``BOORU_ML["FLAG_THRESHOLDS"]`` overrides any of them, and a value above 1
-# switches a flag off. ``rating_too_low`` is the probability that the true rating is more severe than the uploader's:
-# 0.6 leaves a margin of 0.2 over the opposite. The explicit threshold stays well above 0.31, which the bundled rating
-# network reaches on harmless drawings. ``duplicate`` is a cosine similarity.
+# Least score at which a flag is raised, where neither a checkpoint nor ``BOORU_ML["FLAG_THRESHOLDS"]`` says otherwise;
+# a value above 1 switches a flag off. ``rating_too_low`` is the probability that the true rating is more severe than
+# the uploader's: 0.6 leaves a margin of 0.2 over the opposite. The explicit threshold stays well above 0.31, which the
+# bundled rating network reaches on harmless drawings. ``duplicate`` is a cosine similarity.
 THRESHOLDS: Mapping[str, float] = MappingProxyType(
     {
         RATING_TOO_LOW: 0.6,
@@ -35,7 +35,7 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
         DUPLICATE: 0.95,
     }
 )
-MOST_DUPLICATES = 5
+MOST_NEIGHBOURS = 6
 
 RATING_NAMES = MappingProxyType(
     {
@@ -134,15 +134,20 @@ def _low_quality(finding: Finding) -> FlagDraft | None:
 
 
 def _duplicate(finding: Finding, facts: PostFacts, neighbours: Iterable[Near], least: float) -> FlagDraft | None:
+    posts = closest(facts.id, neighbours, least=least)
+    if not posts:
+        return None
+    return FlagDraft(DUPLICATE, _unit(posts[0]["similarity"]), {"posts": posts}, finding.embedding_model)
+
+
+def closest(post_id: Any, neighbours: Iterable[Near], *, least: float) -> list[dict[str, Any]]:
+    """The nearest other posts from ``least`` similarity on, best first, as JSON: ``{"post", "similarity"}``."""
     best: dict[Any, float] = {}
     for other in neighbours:
-        if other.post_id != facts.id and other.similarity >= least:
-            best[other.post_id] = max(best.get(other.post_id, 0.0), other.similarity)
-    if not best:
-        return None
-    closest = sorted(best.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_DUPLICATES]
-    posts = [{"post": str(post_id), "similarity": round(float(similarity), 4)} for post_id, similarity in closest]
-    return FlagDraft(DUPLICATE, _unit(closest[0][1]), {"posts": posts}, finding.embedding_model)
+        if other.post_id != post_id and other.similarity >= least:
+            best[other.post_id] = max(best.get(other.post_id, -1.0), float(other.similarity))
+    ranked = sorted(best.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_NEIGHBOURS]
+    return [{"post": str(other), "similarity": round(similarity, 4)} for other, similarity in ranked]
 
 
 def sentence(reason: str, score: float, detail: Mapping[str, Any]) -> str:

@@ -106,7 +106,7 @@ def test_a_near_duplicate_names_the_closest_posts_first_and_never_itself() -> No
 
 def test_a_duplicates_list_of_witnesses_is_short() -> None:
     (flag,) = rules.flags(analysis(1), facts(1), [Near(n, 0.99) for n in range(2, 50)])
-    assert len(flag.detail["posts"]) == rules.MOST_DUPLICATES
+    assert len(flag.detail["posts"]) == rules.MOST_NEIGHBOURS
 
 
 def test_a_picture_that_cannot_be_analysed_says_why() -> None:

@@ -1,0 +1,67 @@
+"""The audit: every decision that was made, for reading only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from moderation.history import sentence
+from moderation.models import Decision
+from moderation.permissions import may_view
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Decision]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+class DecisionAdmin(ModelAdmin):
+    list_display = ("created_at", "by", "what", "post_and_case", "note", "taken_back")
+    list_filter = ("verb", ("actor", admin.RelatedOnlyFieldListFilter))
+    list_display_links = ("created_at",)
+    list_select_related = ("actor", "case", "undone_by")
+    search_fields = ("actor__username__exact", "note")
+    fields = ("created_at", "by", "what", "post_and_case", "from_state", "to_state", "note", "delta", "taken_back")
+    date_hierarchy = "created_at"
+    actions = None
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
+        return super().get_queryset(request).select_related("actor", "case", "undone_by")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return may_view(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may_view(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="by", ordering="actor")
+    def by(self, row: Decision) -> str:
+        return row.actor.get_username() if row.actor else "–"
+
+    @admin.display(description="what happened", ordering="verb")
+    def what(self, row: Decision) -> str:
+        return sentence(row)
+
+    @admin.display(description="case")
+    def post_and_case(self, row: Decision) -> str:
+        url = reverse("admin:booru_moderation_case_change", args=[row.case_id])
+        return format_html('<a href="{}">post {}</a>', url, row.case.post_id)
+
+    @admin.display(description="undone", boolean=True)
+    def taken_back(self, row: Decision) -> bool:
+        return hasattr(row, "undone_by")

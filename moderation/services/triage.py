@@ -1,0 +1,178 @@
+"""Finished analyses become flags and cases: the last of the sinks that hear of an upload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from booru_ml.host.loader import host
+from booru_ml.types import Analysis, Finding, PostFacts
+from embeddings import services as embeddings
+from embeddings.types import Neighbour
+from moderation import priority, rules, states, thresholds
+from moderation.models import Case, Decision, Flag
+from moderation.rules import FlagDraft
+
+# What the queue shows of the whole picture; heads with many labels stay out of the case's row.
+SHOWN_HEADS = ("rating", "medium", "nsfw", "quality")
+NEIGHBOURS = 12
+# Cosine similarity from which a picture is worth showing beside this one.
+SIMILAR = 0.5
+UNDECIDED = frozenset({"pending", "flagged"})
+GONE = "deleted"
+
+
+@transaction.atomic
+def triage(analyses: Sequence[Analysis]) -> None:
+    """Stores the flags that follow and keeps the queue. Idempotent; a constant number of queries per batch, beside one
+    look into the index per picture.
+
+    * Flags that no longer follow are put to rest, not deleted.
+    * A post gets a case when a flag speaks against it or while it waits for a decision (pending or flagged).
+    * A decided case opens again only for a reason that nobody judged yet, or for a picture that was replaced, and only
+      while the post is visible; its history stays.
+    """
+    latest = {analysis.post_id: analysis for analysis in sorted(analyses, key=lambda analysis: analysis.job_id)}
+    facts = host().facts(latest)
+    latest = {post_id: latest[post_id] for post_id in sorted(facts.keys() & latest.keys(), key=str)}
+    near = {post_id: _neighbours(item.finding) for post_id, item in latest.items() if item.finding}
+    drafts = {
+        post_id: rules.flags(
+            analysis,
+            facts[post_id],
+            near.get(post_id, ()),
+            thresholds.current(analysis.finding) if analysis.finding else rules.THRESHOLDS,
+        )
+        for post_id, analysis in latest.items()
+    }
+    before = _store_flags(drafts)
+    _keep_queue(latest, facts, drafts, before, near)
+
+
+def _neighbours(finding: Finding) -> tuple[Neighbour, ...]:
+    """Similar posts. The batch's own vectors are rows already, so that twins uploaded together find each other."""
+    return embeddings.near(vector=finding.embedding, limit=NEIGHBOURS, model_version=finding.embedding_model)
+
+
+def _store_flags(drafts: Mapping[Any, Iterable[FlagDraft]]) -> dict[Any, set[str]]:
+    """Writes the drafts and rests what they no longer say; returns the reasons that were active before, by post."""
+    before: dict[Any, set[str]] = {post_id: set() for post_id in drafts}
+    fallen = []
+    now = {(post_id, draft.reason) for post_id, found in drafts.items() for draft in found}
+    for flag in Flag.objects.filter(post_id__in=list(drafts), active=True).only("pk", "post_id", "reason"):
+        before[flag.post_id].add(flag.reason)
+        if (flag.post_id, flag.reason) not in now:
+            fallen.append(flag.pk)
+    if fallen:
+        Flag.objects.filter(pk__in=fallen).update(active=False)
+    Flag.objects.bulk_create(
+        [
+            Flag(
+                post_id=post_id,
+                reason=draft.reason,
+                score=draft.score,
+                detail=dict(draft.detail),
+                model_version=draft.model[:64],
+            )
+            for post_id, found in drafts.items()
+            for draft in found
+        ],
+        update_conflicts=True,
+        unique_fields=["post", "reason"],
+        update_fields=["score", "detail", "model_version", "active"],
+    )
+    return before
+
+
+def _keep_queue(
+    latest: Mapping[Any, Analysis],
+    facts: Mapping[Any, PostFacts],
+    drafts: Mapping[Any, tuple[FlagDraft, ...]],
+    before: Mapping[Any, set[str]],
+    near: Mapping[Any, Sequence[rules.Near]],
+) -> None:
+    now = timezone.now()
+    cases = {case.post_id: case for case in Case.objects.filter(post_id__in=list(latest)).select_for_update()}
+    judged = _judged([case for case in cases.values() if case.state != states.OPEN])
+    opened, kept, reopenings = [], [], []
+    for post_id, analysis in latest.items():
+        case, status = cases.get(post_id), facts[post_id].status
+        reasons = {draft.reason for draft in drafts[post_id]}
+        if case is None:
+            if status in UNDECIDED or (reasons and status != GONE):
+                opened.append(_scored(Case(post_id=post_id, opened_at=now), analysis, drafts[post_id], near))
+            continue
+        if case.state == states.OPEN:
+            case.version += reasons != before[post_id] or _replaced(case, analysis)
+        elif status != GONE:
+            of_picture = [what for picture, what in judged[case.pk] if not picture or picture == analysis.sha256]
+            unseen = bool(analysis.sha256 and judged[case.pk] and not of_picture)
+            new = states.new_reasons(reasons, set().union(*of_picture))
+            if new or unseen:
+                reopenings.append(_reopen(case, new, replaced=unseen, now=now))
+        kept.append(_scored(case, analysis, drafts[post_id], near))
+    Case.objects.bulk_create(
+        opened, update_conflicts=True, unique_fields=["post"], update_fields=["priority", "analysis"]
+    )
+    Case.objects.bulk_update(kept, ["state", "version", "priority", "analysis", "opened_at", "decided_at"])
+    Decision.objects.bulk_create(reopenings)
+
+
+def _scored(
+    case: Case,
+    analysis: Analysis,
+    drafts: Iterable[FlagDraft],
+    near: Mapping[Any, Sequence[rules.Near]],
+) -> Case:
+    """The case with what the analysis said and the priority that follows."""
+    heads = analysis.finding.scores if analysis.finding else {}
+    scores = {
+        name: {label: round(value, 4) for label, value in heads[name].as_dict().items()}
+        for name in SHOWN_HEADS
+        if name in heads
+    }
+    case.analysis = {
+        "sha256": analysis.sha256,
+        "width": analysis.width,
+        "height": analysis.height,
+        "pipeline": analysis.pipeline_version,
+        "scores": scores,
+        "near": rules.closest(case.post_id, near.get(case.post_id, ()), least=SIMILAR),
+    }
+    case.priority = priority.priority(
+        risk=priority.risk((draft.reason, draft.score) for draft in drafts),
+        uncertainty=priority.uncertainty(rules.ratings(scores.get("rating", {})).values()),
+        opened_at=case.opened_at,
+    )
+    return case
+
+
+def _replaced(case: Case, analysis: Analysis) -> bool:
+    known = case.analysis.get("sha256", "")
+    return bool(known and analysis.sha256 and known != analysis.sha256)
+
+
+def _judged(cases: Iterable[Case]) -> dict[int, list[tuple[str, set[str]]]]:
+    """By case: the picture (sha256) and the reasons that each standing decision was made on."""
+    found: dict[int, list[tuple[str, set[str]]]] = {case.pk: [] for case in cases}
+    standing = Decision.objects.filter(case_id__in=list(found), verb__in=states.POST_STATUS, undone_by=None)
+    for case_id, delta in standing.values_list("case_id", "delta"):
+        found[case_id].append((delta.get("sha256", ""), set(delta.get("reasons", ()))))
+    return found
+
+
+def _reopen(case: Case, reasons: Iterable[str], *, replaced: bool, now: datetime) -> Decision:
+    decision = Decision(
+        case=case,
+        verb=states.REOPEN,
+        from_state=case.state,
+        to_state=states.TRANSITIONS[case.state, states.REOPEN],
+        delta={"reasons": sorted(reasons), "picture_replaced": replaced},
+    )
+    case.state, case.version = states.OPEN, case.version + 1
+    case.opened_at, case.decided_at = now, None
+    return decision

@@ -1,0 +1,105 @@
+// One case: keyboard, the claim that says "I am looking at this", and suggestions decided without a jump of the page.
+"use strict";
+
+(() => {
+  const page = document.querySelector("[data-case]");
+  const press = (element) => { if (element && !element.disabled) element.click(); };
+  const byKey = (key) => document.querySelector(`[data-key="${key}"]`);
+
+  // --- Keyboard: presses the page's own links and buttons ---
+
+  const keys = {
+    f: () => press(document.getElementById("show-faces")),
+    m: () => { const note = document.getElementById("note"); if (note) note.focus(); },
+    u: () => press(document.querySelector("[data-undo] button") || byKey("u")),
+  };
+  for (const key of ["a", "r", "n", "j", "k", "q"]) keys[key] = () => press(byKey(key));
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.key === "Escape" && event.target.matches("input, textarea")) event.target.blur();
+    if (event.target.closest("input:not([type=checkbox]), textarea, select")) return;
+    const action = keys[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+
+  // --- A decision is sent once ---
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    setTimeout(() => { delete form.dataset.sent; }, 5000);
+  });
+
+  // --- The claim: taken when the page opens, renewed while it is looked at, given back when it is left ---
+
+  const token = () => document.querySelector("input[name=csrfmiddlewaretoken]").value;
+  const lost = document.getElementById("claim-lost");
+  let held = false;
+
+  async function claim() {
+    if (document.hidden) return;
+    let answer;
+    try {
+      answer = await fetch(page.dataset.claim, {
+        method: "POST",
+        headers: { Accept: "application/json", "X-CSRFToken": token() },
+      });
+    } catch {
+      return; // the network is away; the next beat tries again
+    }
+    held = answer.ok;
+    const byHand = document.getElementById("claim-by-hand");
+    if (byHand) byHand.hidden = held;
+    lost.hidden = held || answer.status !== 409;
+    if (answer.status === 409) lost.textContent = (await answer.json()).message;
+  }
+
+  if (page && page.dataset.claim) {
+    claim();
+    setInterval(claim, 30000);
+    document.addEventListener("visibilitychange", claim);
+    window.addEventListener("pagehide", () => {
+      if (!held) return;
+      const body = new FormData();
+      body.append("csrfmiddlewaretoken", token());
+      navigator.sendBeacon(page.dataset.release, body);
+    });
+  }
+
+  // --- Suggestions: the same forms, with the answer's parts put in place of the old ones ---
+
+  const PARTS = ["suggestions", "timeline", "messages"];
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target.closest("form[data-swap]");
+    if (!form || event.defaultPrevented) return;
+    event.preventDefault();
+    const action = (event.submitter && event.submitter.getAttribute("formaction")) || form.action;
+    form.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(action, { method: "POST", body: new FormData(form) });
+      if (!answer.ok) throw new Error(answer.statusText);
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      swap(fresh);
+    } catch {
+      window.location.reload();
+    }
+  });
+
+  function swap(fresh) {
+    for (const id of PARTS) {
+      const old = document.getElementById(id);
+      const next = fresh.getElementById(id);
+      if (old && next) old.replaceWith(next);
+      else if (old) old.remove();
+      else if (next) document.getElementById("content").before(next);
+    }
+    const overlay = document.querySelector(".bm-overlay");
+    const marks = fresh.querySelector(".bm-overlay");
+    if (overlay && marks) overlay.replaceWith(marks);
+  }
+})();

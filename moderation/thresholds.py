@@ -1,0 +1,26 @@
+"""The flags' thresholds in force: our defaults, under what the checkpoints know of themselves, under the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from booru_ml.conf import config
+from booru_ml.types import Finding
+from embeddings.calibration import calibration
+from moderation import rules
+from tagging import thresholds as checkpoints
+
+# The flag that asks the same question as a label of a head, so that the label's calibrated threshold fits it, too.
+SAME_QUESTION = {rules.NOT_DRAWN: ("medium", "photo"), rules.LOW_QUALITY: ("quality", "poor")}
+
+
+def current(finding: Finding) -> Mapping[str, float]:
+    """Least scores for a picture that these networks looked at. Raises ``CheckpointError``."""
+    least = dict(rules.THRESHOLDS)
+    known = checkpoints.current().checkpoints
+    for flag, (head, label) in SAME_QUESTION.items():
+        if head in finding.scores:
+            calibrated = known.get(finding.scores[head].model, {}).get(head, {})
+            least[flag] = calibrated.get(label, least[flag])
+    least[rules.DUPLICATE] = calibration(finding.embedding_model, "picture").twin
+    return least | dict(config().FLAG_THRESHOLDS)
