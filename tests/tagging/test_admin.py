@@ -1,0 +1,73 @@
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tagging.models import Suggestion, TagDecision
+from tests.tagging.factories import post, suggestion, user
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
+LIST = "admin:booru_tagging_suggestion_changelist"
+VIEW = ("booru_tagging.view_suggestion", "booru_tagging.view_tagdecision")
+
+
+def staff(*permissions):
+    client = Client()
+    client.force_login(user("", *VIEW, *permissions, is_staff=True))
+    return client
+
+
+def act(client, action, rows, changelist=LIST):
+    body = {"action": action, "_selected_action": [row.pk for row in rows]}
+    return client.post(reverse(changelist), body, follow=True)
+
+
+def test_moderators_accept_reject_and_undo_in_bulk():
+    picture = post()
+    rows = [suggestion(picture, f"tag{i}") for i in range(3)]
+    client = staff("booru_tagging.decide_suggestion")
+    assert "2 accepted." in act(client, "accept", rows[:2]).text
+    assert sorted(picture.tags.values_list("name", flat=True)) == ["tag0", "tag1"]
+    answer = act(client, "reject", rows).text
+    assert "1 rejected." in answer
+    assert "accepted by now" in answer
+    undone = act(client, "undo", TagDecision.objects.all(), "admin:booru_tagging_tagdecision_changelist")
+    assert "3 undone." in undone.text
+    assert set(Suggestion.objects.values_list("state", flat=True)) == {"suggested"}
+    assert not picture.tags.exists()
+
+
+def test_staff_without_the_permission_only_read():
+    row = suggestion(post())
+    client = staff()
+    assert client.get(reverse(LIST)).status_code == 200
+    act(client, "accept", [row])
+    row.refresh_from_db()
+    assert row.state == "suggested"
+
+
+def test_nobody_edits_rows_by_hand():
+    row = suggestion(post(), "miku", "character", evidence={"kind": "prototype", "supports": 3})
+    client = Client()
+    client.force_login(user(is_staff=True, is_superuser=True))
+    page = client.get(reverse("admin:booru_tagging_suggestion_change", args=[row.pk]))
+    assert "The picture looks like 3 enrolled pictures" in page.text
+    assert 'name="_save"' not in page.text
+    assert client.get(reverse("admin:booru_tagging_suggestion_add")).status_code == 403
+    assert client.post(reverse("admin:booru_tagging_suggestion_delete", args=[row.pk])).status_code == 403
+
+
+def test_markup_in_names_is_escaped():
+    row = suggestion(post(), "<img src=x onerror=alert(1)>")
+    client = staff()
+    for address in (reverse(LIST), reverse("admin:booru_tagging_suggestion_change", args=[row.pk])):
+        page = client.get(address).text
+        assert "<img src=x" not in page
+        assert "&lt;img src=x" in page
+
+
+def test_the_list_takes_few_queries(django_assert_max_num_queries):
+    for _ in range(20):
+        suggestion(post())
+    client = staff()
+    with django_assert_max_num_queries(12):
+        client.get(reverse(LIST))
