@@ -130,7 +130,7 @@ class Space:
         for start in range(0, len(ids), CHUNK):
             self._add(list(self.rows.filter(pk__in=ids[start : start + CHUNK]).values_list("id", "data")))
 
-    def _add(self, rows: Sequence[tuple[int, bytes]]) -> None:
+    def _add(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
         keys, vectors = readable(rows)
         if not keys:
             return

@@ -1,0 +1,245 @@
+"""Characters and artists in the admin; every change goes through ``services``.
+
+A host may offer enrolment from its own list of posts::
+
+    from embeddings.admin import enrol_selected
+
+    class PostAdmin(admin.ModelAdmin):
+        actions = [enrol_selected]
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from booru_ml.errors import BooruError
+from embeddings import selectors, services
+from embeddings.models import Subject, Support
+from embeddings.types import SupportRef
+
+MOST_POSTS = 200
+
+
+@admin.action(description="Enrol as a character or artist…")
+def enrol_selected(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    """An action for the host's own post admin: opens the form with the selected posts filled in."""
+    if not request.user.has_perm(selectors.ENROL):
+        model_admin.message_user(request, "You may not enrol characters and artists.", messages.ERROR)
+        return None
+    posts = " ".join(str(key) for key in queryset.values_list("pk", flat=True)[:MOST_POSTS])
+    return HttpResponseRedirect(f"{reverse('admin:booru_embeddings_subject_add')}?{urlencode({'show': posts})}")
+
+
+class SubjectForm(forms.ModelForm):  # type: ignore[type-arg]
+    show = forms.CharField(
+        label="Add pictures that show it",
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vTextField", "placeholder": "12 13 14:0"}),
+        help_text="Ids of posts. 14:0 means the first face (from the left) of post 14, where others are in it.",
+    )
+    show_not = forms.CharField(
+        label="Add pictures that do not",
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="Ids of posts that are mistaken for it.",
+    )
+
+    class Meta:
+        model = Subject
+        fields = ["name", "category", "enabled"]
+
+    def clean_name(self) -> str:
+        try:
+            return services.clean_name(self.cleaned_data["name"])
+        except BooruError as error:
+            raise forms.ValidationError(error.message) from error
+
+    def clean_show(self) -> list[SupportRef]:
+        found = _refs(self.cleaned_data["show"])
+        if not found and not self.instance.pk:
+            raise forms.ValidationError("Name at least one post that shows it.")
+        return found
+
+    def clean_show_not(self) -> list[SupportRef]:
+        return _refs(self.cleaned_data["show_not"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        category = cleaned.get("category") or self.instance.category
+        for name in ("show", "show_not"):
+            try:
+                services.speaking(cleaned.get(name) or [], category=category)
+            except BooruError as error:
+                self.add_error(name, error.message)
+        return cleaned
+
+
+class SupportInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Support
+    fields = ("picture", "kind", "number", "positive", "learned", "is_live", "added_by", "added_at")
+    readonly_fields = fields
+    extra = 0
+    verbose_name_plural = "support pictures"
+    template = "admin/edit_inline/tabular.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Support]:
+        self.request = request
+        self.views: dict[int, selectors.SupportView] | None = None
+        return super().get_queryset(request).select_related("added_by").order_by("-positive", "-id")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_look(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_enrol(request)
+
+    @admin.display(description="picture")
+    def picture(self, row: Support) -> SafeString | str:
+        view = self._view(row)
+        if view is None:
+            return f"post {row.post_id}"
+        return format_html(
+            '<a href="{}"><img src="{}" alt="post {}" loading="lazy" style="max-height:96px;max-width:128px"></a>',
+            view.url,
+            view.thumbnail_url,
+            row.post_id,
+        )
+
+    @admin.display(description="compared", boolean=True)
+    def is_live(self, row: Support) -> bool:
+        view = self._view(row)
+        return bool(view and view.live)
+
+    def _view(self, row: Support) -> selectors.SupportView | None:
+        if self.views is None:
+            rows = selectors.supports(row.subject_id)
+            self.views = {view.id: view for view in selectors.support_views(rows, viewer=self.request.user)}
+        return self.views.get(row.pk)
+
+
+@admin.register(Subject)
+class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = SubjectForm
+    inlines = [SupportInline]
+    list_display = ["name", "category", "enabled", "pictures", "not_pictures", "created_by", "created_at"]
+    list_filter = ["category", "enabled"]
+    search_fields = ["name"]
+    actions = ["enable", "disable"]
+    fieldsets = [
+        (None, {"fields": ["name", "category", "enabled"]}),
+        (
+            "Pictures",
+            {
+                "fields": ["show", "show_not"],
+                "description": "A handful of different pictures (faces, costumes, angles) works best. "
+                "The next upload is compared with them.",
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subject]:
+        return selectors.subjects().order_by(*self.get_ordering(request) or ["category", "name"])
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["category"] if obj else []
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        return [SupportInline] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Subject, form: Any, change: bool) -> None:
+        wanted = form.cleaned_data
+        if change:
+            services.change(subject_id=obj.pk, name=wanted["name"], enabled=wanted["enabled"])
+            if wanted["show"]:
+                services.add_support(subject_id=obj.pk, posts=wanted["show"], actor=request.user)
+        else:
+            made = services.enrol(name=obj.name, category=obj.category, posts=wanted["show"], actor=request.user)
+            services.set_enabled(subject_id=made.pk, enabled=wanted["enabled"])
+            obj.pk = made.pk
+            obj.refresh_from_db()
+        if wanted["show_not"]:
+            services.add_support(subject_id=obj.pk, posts=wanted["show_not"], positive=False, actor=request.user)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save(commit=False)
+        for support in formset.deleted_objects:
+            services.remove_support(support_id=support.pk)
+
+    def delete_model(self, request: HttpRequest, obj: Subject) -> None:
+        services.withdraw(subject_id=obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Subject]) -> None:
+        for key in list(queryset.values_list("pk", flat=True)):
+            services.withdraw(subject_id=key)
+
+    @admin.action(description="Compare new pictures with them", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[Subject]) -> None:
+        self._set(request, queryset, enabled=True)
+
+    @admin.action(description="Do not compare new pictures with them", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[Subject]) -> None:
+        self._set(request, queryset, enabled=False)
+
+    def _set(self, request: HttpRequest, queryset: QuerySet[Subject], *, enabled: bool) -> None:
+        keys = list(queryset.values_list("pk", flat=True))
+        for key in keys:
+            services.set_enabled(subject_id=key, enabled=enabled)
+        self.message_user(request, f"{len(keys)} {'enabled' if enabled else 'disabled'}.", messages.SUCCESS)
+
+    @admin.display(description="pictures", ordering="shows")
+    def pictures(self, row: Any) -> int:
+        return int(row.shows)
+
+    @admin.display(description="not it", ordering="shows_not")
+    def not_pictures(self, row: Any) -> int:
+        return int(row.shows_not)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _may_look(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_look(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _may_enrol(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_enrol(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_enrol(request)
+
+
+def _may_enrol(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm(selectors.ENROL))
+
+
+def _may_look(request: HttpRequest) -> bool:
+    return _may_enrol(request) or bool(request.user.has_perm("booru_embeddings.view_subject"))
+
+
+def _refs(text: str) -> list[SupportRef]:
+    """``12 13, 14:0`` as supports. Raises ``ValidationError``."""
+    items = re.split(r"[\s,]+", text.strip()) if text.strip() else []
+    if len(items) > MOST_POSTS:
+        raise forms.ValidationError(f"At most {MOST_POSTS} pictures at once.")
+    try:
+        return [services.parse_reference(item) for item in items]
+    except BooruError as error:
+        raise forms.ValidationError(error.message) from error

@@ -1,0 +1,130 @@
+"""What people look at: subjects with their counts, supports with their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from booru_ml.errors import CheckpointError, NotFound
+from booru_ml.host.loader import host
+from booru_ml.types import Box, PostFacts
+from embeddings.calibration import active_version
+from embeddings.models import Subject, Support, Vector
+from embeddings.store import box_of
+from embeddings.types import Neighbour
+
+ENROL = "booru_embeddings.enrol_subject"
+DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportView:
+    """A support as a page shows it; ``live`` once its vector is there, so that new pictures are compared with it."""
+
+    id: int
+    post_id: Any
+    kind: str
+    number: int
+    box: Box | None
+    positive: bool
+    learned: bool
+    live: bool
+    url: str
+    thumbnail_url: str
+    added_by: str | None
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarView:
+    post_id: Any
+    similarity: float
+    number: int
+    url: str
+    thumbnail_url: str
+    rating: str | None
+
+
+def subjects(
+    *, category: str | None = None, search: str = "", enabled: bool | None = None
+) -> QuerySet[Subject, Subject]:
+    """Subjects by name with ``shows`` and ``shows_not``: how many pictures do and do not show them."""
+    rows = Subject.objects.annotate(
+        shows=Count("supports", filter=Q(supports__positive=True)),
+        shows_not=Count("supports", filter=Q(supports__positive=False)),
+    ).select_related("created_by")
+    if category:
+        rows = rows.filter(category=category)
+    if search:
+        rows = rows.filter(name__icontains=search.strip().replace(" ", "_"))
+    if enabled is not None:
+        rows = rows.filter(enabled=enabled)
+    return rows.order_by("name", "id")
+
+
+def subject(subject_id: int, *, category: str | None = None) -> Subject:
+    """Raises ``NotFound``."""
+    row = subjects(category=category).filter(pk=subject_id).first()
+    if row is None:
+        raise NotFound("There is no such character or artist.")
+    return row
+
+
+def supports(subject_id: int) -> QuerySet[Support, Support]:
+    """A subject's supports, the latest first, each with ``live``."""
+    vectors = Vector.objects.filter(post_id=OuterRef("post_id"), kind=OuterRef("kind"))
+    with suppress(CheckpointError):  # the system checks tell of it; vectors of any model must do here
+        vectors = vectors.filter(model_version=active_version())
+    rows = Support.objects.filter(subject_id=subject_id).annotate(live=Exists(vectors))
+    return rows.select_related("added_by").order_by("-id")
+
+
+def support_views(rows: Iterable[Support], *, viewer: Any) -> list[SupportView]:
+    """Rows of ``supports`` with their posts' pictures; none of posts that the viewer may not see."""
+    found = list(rows)
+    facts = host().facts({row.post_id for row in found})
+    return [
+        SupportView(
+            id=row.pk,
+            post_id=row.post_id,
+            kind=row.kind,
+            number=row.number,
+            box=box_of(row.box),
+            positive=row.positive,
+            learned=row.learned,
+            live=bool(getattr(row, "live", False)),
+            url=facts[row.post_id].url,
+            thumbnail_url=facts[row.post_id].thumbnail_url,
+            added_by=row.added_by.get_username() if row.added_by else None,
+            added_at=row.added_at,
+        )
+        for row in found
+        if row.post_id in facts and may_see(viewer, facts[row.post_id])
+    ]
+
+
+def similar_views(neighbours: Sequence[Neighbour], *, viewer: Any) -> list[SimilarView]:
+    """Neighbours with their posts' pictures, in the same order; none of posts that the viewer may not see."""
+    facts = host().facts([item.post_id for item in neighbours])
+    return [
+        SimilarView(
+            post_id=item.post_id,
+            similarity=item.similarity,
+            number=item.number,
+            url=facts[item.post_id].url,
+            thumbnail_url=facts[item.post_id].thumbnail_url,
+            rating=facts[item.post_id].rating,
+        )
+        for item in neighbours
+        if item.post_id in facts and may_see(viewer, facts[item.post_id])
+    ]
+
+
+def may_see(viewer: Any, facts: PostFacts) -> bool:
+    """Deleted posts are for those who enrol."""
+    return facts.status != DELETED or bool(viewer is not None and viewer.has_perm(ENROL))

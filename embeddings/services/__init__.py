@@ -1,0 +1,37 @@
+"""The verbs of this app. Every change of the gallery raises its revision, so that all processes see it at once."""
+
+from embeddings.calibration import active_version
+from embeddings.services.learning import learn, unlearn
+from embeddings.services.pictures import near, recognise, recognise_all, rematch, remember, twins
+from embeddings.services.references import clean_name, parse_reference, speaking
+from embeddings.services.subjects import (
+    add_support,
+    change,
+    enrol,
+    remove_support,
+    rename,
+    set_enabled,
+    withdraw,
+)
+
+__all__ = [
+    "active_version",
+    "add_support",
+    "change",
+    "clean_name",
+    "enrol",
+    "learn",
+    "near",
+    "parse_reference",
+    "recognise",
+    "recognise_all",
+    "rematch",
+    "remember",
+    "remove_support",
+    "rename",
+    "set_enabled",
+    "speaking",
+    "twins",
+    "unlearn",
+    "withdraw",
+]

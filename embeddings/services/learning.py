@@ -1,0 +1,55 @@
+"""What a decision on a suggestion teaches the gallery, and taking it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from embeddings import gallery
+from embeddings.models import Subject, Support, Vector
+from embeddings.services.references import boxes
+from embeddings.types import SupportRef
+
+LEARNED = 64
+"""Supports of one sign that decisions may add to a subject; what people enrol is not counted."""
+
+
+@transaction.atomic
+def learn(*, post_id: Any, name: str, category: str, positive: bool, actor: Any, face: int | None = None) -> int | None:
+    """Lets a decision on a suggestion teach the gallery: accepted pictures show the subject, rejected ones do not.
+
+    Returns the new support's id, which ``unlearn`` takes back; None where there is nothing to learn: nobody enrolled by
+    that name, the picture known already, or ``LEARNED`` of its sign reached. What people enrolled by hand is never
+    overturned by a decision.
+    """
+    subject = Subject.objects.filter(name=name, category=category).first()
+    if subject is None:
+        return None
+    kind = Vector.Kind.STYLE if category == Subject.Category.ARTIST else Vector.Kind.PICTURE
+    if face is not None and positive and kind == Vector.Kind.PICTURE:
+        kind = Vector.Kind.FACE
+    number = face if face is not None and kind == Vector.Kind.FACE else 0
+    if subject.supports.filter(learned=True, positive=positive).count() >= LEARNED:
+        return None
+    place = SupportRef(post_id, kind.value, number)
+    support, new = Support.objects.get_or_create(
+        subject=subject,
+        post_id=post_id,
+        kind=kind,
+        number=number,
+        defaults={"positive": positive, "learned": True, "added_by": actor, "box": boxes([place]).get(place)},
+    )
+    if not new:
+        return None
+    gallery.bump()
+    return int(support.pk)
+
+
+@transaction.atomic
+def unlearn(*, support_id: int) -> bool:
+    """Takes back what ``learn`` added; False where it is gone already."""
+    if not Support.objects.filter(pk=support_id, learned=True).delete()[0]:
+        return False
+    gallery.bump()
+    return True

@@ -1,0 +1,85 @@
+"""What a picture is like: vectors remembered, subjects recognised, neighbours found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from booru_ml.errors import InvalidInput, NotFound
+from booru_ml.types import Analysis, FloatArray
+from embeddings import gallery, recognition, similar, store
+from embeddings.calibration import active_version, calibration
+from embeddings.models import Support, Vector
+from embeddings.types import Match, Neighbour
+
+NEIGHBOURS = 200
+"""The most that one question may ask for."""
+
+
+@transaction.atomic
+def remember(analyses: Sequence[Analysis]) -> None:
+    """Keeps the vectors of these analyses; of two for one post the later job speaks."""
+    latest = {item.post_id: item for item in sorted(analyses, key=lambda item: item.job_id)}
+    written = store.write(latest.values())
+    if written.replaced or Support.objects.filter(post_id__in=written.added).exists():
+        gallery.bump()
+
+
+def recognise(analysis: Analysis) -> tuple[Match, ...]:
+    """Who is in this picture and who drew it; the most probable first, ``known`` only where it is sure enough."""
+    return recognise_all([analysis])[0]
+
+
+def recognise_all(analyses: Sequence[Analysis]) -> list[tuple[Match, ...]]:
+    """As ``recognise`` for a batch, with one look at the gallery's revision."""
+    asked = [recognition.question(item) for item in analyses]
+    answers = iter(recognition.answer([item for item in asked if item]))
+    return [next(answers) if item else () for item in asked]
+
+
+def rematch(post_ids: Sequence[Any], *, model_version: str | None = None) -> dict[Any, tuple[Match, ...]]:
+    """What ``recognise`` would say today of posts that were embedded before, without a network pass or a write.
+
+    Posts without vectors of the active (or given) model version are left out.
+    """
+    asked = recognition.stored_questions(post_ids, model_version or active_version())
+    return dict(zip([item.post_id for item in asked], recognition.answer(asked), strict=True))
+
+
+def near(
+    *,
+    post_id: Any = None,
+    vector: FloatArray | None = None,
+    kind: str = "picture",
+    number: int = 0,
+    limit: int = 10,
+    model_version: str | None = None,
+) -> tuple[Neighbour, ...]:
+    """The posts most like a post (itself left out) or a vector (D,); best first.
+
+    Raises ``NotFound`` where the post has no such vector (yet), ``InvalidInput`` for an unusable question.
+    """
+    if kind not in Vector.Kind.values or not 1 <= limit <= NEIGHBOURS:
+        raise InvalidInput(f"Ask for picture, style or face and for 1 to {NEIGHBOURS} neighbours.")
+    if vector is not None:
+        query = store.decode([store.encode(vector)])[0]
+        return similar.nearest(query, model_version=model_version or active_version(), kind=kind, limit=limit)
+    rows = Vector.objects.filter(post_id=post_id, kind=kind, number=number)
+    row = (rows.filter(model_version=model_version) if model_version else rows).order_by("-id").first()
+    if row is None:
+        raise NotFound("This post has no such vector; it may be waiting for its analysis.", code="not_analysed")
+    return similar.nearest(
+        store.decode([row.data])[0], model_version=row.model_version, kind=kind, limit=limit, without=row.post_id
+    )
+
+
+def twins(*, post_id: Any, limit: int = 10) -> tuple[Neighbour, ...]:
+    """Posts that show the same picture in another file, best first; none where the post has no vector (yet)."""
+    row = Vector.objects.filter(post_id=post_id, kind=Vector.Kind.PICTURE).order_by("-id").first()
+    if row is None:
+        return ()
+    least = calibration(row.model_version, row.kind).twin
+    found = near(post_id=post_id, model_version=row.model_version, limit=limit)
+    return tuple(item for item in found if item.similarity >= least)

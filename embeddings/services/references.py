@@ -1,0 +1,89 @@
+"""Names and pictures as people give them, checked before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+
+from booru_ml.conf import post_model
+from booru_ml.errors import InvalidInput, NotFound
+from booru_ml.http import post_key
+from embeddings.models import Subject, Vector
+from embeddings.types import SupportRef
+
+
+def clean_name(name: str) -> str:
+    """A tag as boards write it: spaces become underscores. Raises ``InvalidInput``."""
+    cleaned = re.sub(r"\s+", "_", str(name).strip())
+    if not cleaned or len(cleaned) > 200 or not cleaned.isprintable() or cleaned[0] in "-~" or set(cleaned) & set(",*"):
+        raise InvalidInput(
+            "A name is a tag: 1 to 200 printable characters, no ',' or '*', not beginning with '-' or '~'.",
+            field="name",
+        )
+    return cleaned
+
+
+def category_of(category: str) -> Subject.Category:
+    try:
+        return Subject.Category(category)
+    except ValueError:
+        raise InvalidInput("The category is character or artist.", field="category") from None
+
+
+def parse_reference(text: str) -> SupportRef:
+    """``12`` is a post, ``12:0`` the first face in it. Raises ``InvalidInput``."""
+    post, colon, number = text.partition(":")
+    if colon and not (number.isascii() and number.isdigit() and len(number) < 4):
+        raise InvalidInput(f"{text[:60]}: write a post's id, or id:face with the face's number from 0.")
+    try:
+        key = post_key(post)
+    except NotFound:
+        raise InvalidInput(f"{post[:60]} is no post id of this board.") from None
+    return SupportRef(key, "face" if colon else "picture", int(number or 0))
+
+
+def speaking(posts: Sequence[SupportRef], *, category: str) -> list[SupportRef]:
+    """The vectors that speak for a subject of this category, each once; every post and face exists.
+
+    Artists are known by their style, whatever picture was named. Raises ``InvalidInput`` and ``NotFound``.
+    """
+    artist = category == Subject.Category.ARTIST
+    wanted = list(dict.fromkeys(_speaking(item, artist=artist) for item in posts))
+    _check_posts([item.post_id for item in wanted])
+    places = boxes(wanted)
+    for item in wanted:
+        if item.kind == Vector.Kind.FACE and item not in places:
+            raise InvalidInput(f"Post {item.post_id} has no face number {item.number}.", field="number")
+    return wanted
+
+
+def boxes(items: Sequence[SupportRef]) -> dict[SupportRef, dict[str, float]]:
+    """Where the faces named are, as the latest model saw them; pictures have no place."""
+    faces = {item for item in items if item.kind == Vector.Kind.FACE}
+    rows = Vector.objects.filter(post_id__in={item.post_id for item in faces}, kind=Vector.Kind.FACE).order_by("id")
+    found = {
+        SupportRef(post_id, Vector.Kind.FACE.value, number): box
+        for post_id, number, box in rows.values_list("post_id", "number", "box")
+    }
+    return {item: box for item, box in found.items() if item in faces and box}
+
+
+def _speaking(item: SupportRef, *, artist: bool) -> SupportRef:
+    """Which vector speaks for a subject of this category; artists are known by their style."""
+    kinds = (Vector.Kind.PICTURE, Vector.Kind.STYLE) if artist else (Vector.Kind.PICTURE, Vector.Kind.FACE)
+    if item.kind not in kinds:
+        who = "an artist by pictures" if artist else "a character by pictures or faces"
+        raise InvalidInput(f"The gallery knows {who}, not by {item.kind}.", field="kind")
+    if not 0 <= item.number <= 999 or (item.number and item.kind != Vector.Kind.FACE):
+        raise InvalidInput("The number says which face, from 0; pictures have none.", field="number")
+    return SupportRef(item.post_id, Vector.Kind.STYLE.value if artist else str(item.kind), item.number)
+
+
+def _check_posts(post_ids: Sequence[Any]) -> None:
+    known = set(apps.get_model(post_model())._base_manager.filter(pk__in=post_ids).values_list("pk", flat=True))
+    if missing := [post_id for post_id in dict.fromkeys(post_ids) if post_id not in known]:
+        names = ", ".join(str(item) for item in missing[:10])
+        raise NotFound(f"No such post: {names}.", posts=[str(item) for item in missing[:100]])

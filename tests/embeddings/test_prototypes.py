@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from embeddings import prototypes
+from embeddings.prototypes import Calibration
+
+CONSTANTS = Calibration()
+cosines = st.floats(-1, 1, width=32)
+
+
+@st.composite
+def galleries(draw):
+    """(exemplar cosines (Q, M), prototype cosines (Q, N), starts (N,))"""
+    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=6))
+    queries = draw(st.integers(1, 4))
+    starts = np.cumsum([0, *sizes[:-1]]).astype(np.int64)
+    exemplars = draw(arrays(np.float32, (queries, sum(sizes)), elements=cosines))
+    return exemplars, draw(arrays(np.float32, (queries, len(sizes)), elements=cosines)), starts
+
+
+def test_a_prototype_is_the_direction_of_the_mean():
+    exemplars = prototypes.normalise(np.array([[1, 0], [0, 1], [3, 4]], dtype=np.float32))
+    got = prototypes.prototypes(exemplars, np.array([0, 2]))
+    np.testing.assert_allclose(got, [[0.5**0.5, 0.5**0.5], [0.6, 0.8]], rtol=1e-6)
+
+
+def test_opposite_exemplars_have_no_direction_and_no_nan():
+    exemplars = np.array([[1, 0], [-1, 0]], dtype=np.float32)
+    assert not prototypes.prototypes(exemplars, np.array([0])).any()
+
+
+@given(galleries(), st.floats(1, 100))
+def test_the_soft_best_lies_between_mean_and_maximum(gallery, sharpness):
+    exemplars, prototype, starts = gallery
+    got = prototypes.soft_best(exemplars, prototype, starts, sharpness)
+    ends = [*starts[1:], exemplars.shape[1]]
+    for subject, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        own = np.column_stack([exemplars[:, start:end], prototype[:, subject]])
+        assert (got[:, subject] <= own.max(axis=1) + 1e-4).all()
+        assert (got[:, subject] >= own.mean(axis=1) - 1e-4).all()
+
+
+def test_several_looks_survive_where_their_mean_would_not():
+    looks = np.array([[1.0, 0.0, 0.0]], dtype=np.float32)  # the query wears the first of three costumes
+    got = prototypes.soft_best(looks, np.array([[1 / 3]], dtype=np.float32), np.array([0]), 20.0)
+    assert got[0, 0] > 0.9
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(-5, 5, width=32)))
+def test_only_the_best_subject_leads(scores):
+    lead = prototypes.margins(scores, floor=-10.0)
+    for row, own in zip(lead, scores, strict=True):
+        assert (row > 0).sum() <= 1
+        assert row[own.argmax()] == pytest.approx(row.max())
+
+
+def test_a_lone_subject_must_beat_the_floor():
+    lead = prototypes.margins(np.array([[0.5]], dtype=np.float32), floor=1.0)
+    assert lead[0, 0] == pytest.approx(-0.5)
+
+
+@given(galleries())
+def test_probabilities_are_probabilities_and_rise_with_the_score(gallery):
+    _, scores, _ = gallery
+    lead = prototypes.margins(scores, CONSTANTS.floor)
+    low = prototypes.probability(scores, lead, CONSTANTS)
+    high = prototypes.probability(scores + 1, lead, CONSTANTS)
+    assert ((low >= 0) & (high <= 1) & (high >= low)).all()
+
+
+def test_more_subjects_make_the_same_evidence_weaker():
+    alone = prototypes.probability(np.array([[4.0]]), np.array([[2.0]]), CONSTANTS)[0, 0]
+    crowd = prototypes.probability(np.full((1, 100), 4.0), np.full((1, 100), 2.0), CONSTANTS)[0, 0]
+    assert crowd < alone
+
+
+def test_strangers_on_the_board_set_the_scale():
+    scores = np.array([[0.5]], dtype=np.float32)
+    constants = Calibration(level=0.1, spread=0.1, drift=0.1)
+    random = np.random.default_rng(0)
+    common = prototypes.standardise(scores, random.normal(0.28, 0.1, (1, 256)), constants)
+    rare = prototypes.standardise(scores, random.normal(0.05, 0.1, (1, 256)), constants)
+    assert common[0, 0] < prototypes.standardise(scores, np.zeros((1, 0)), constants)[0, 0] < rare[0, 0]
+
+
+def test_a_board_full_of_one_character_still_sees_it():
+    constants = Calibration(level=0.1, spread=0.1, drift=0.02)
+    same = np.full((1, 256), 0.7, dtype=np.float32)
+    assert prototypes.standardise(np.array([[0.7]], dtype=np.float32), same, constants)[0, 0] > 4
+
+
+@given(arrays(np.float32, (2, 3), elements=cosines), arrays(np.float32, (2, 3), elements=cosines))
+def test_a_rejection_further_away_than_the_exemplars_changes_nothing(positive, negative):
+    nearer = np.minimum(positive, negative)
+    np.testing.assert_array_equal(prototypes.push_down(positive, positive, nearer), positive)
+
+
+def test_only_the_rejected_picture_itself_is_vetoed():
+    positive = np.array([[0.7, 0.7, 0.999]])
+    negative = np.array([[0.995, 0.9, 0.995]])
+    assert prototypes.vetoed(positive, negative, 0.985).tolist() == [[True, False, False]]
+
+
+def test_the_best_of_each_owner_is_found():
+    got = prototypes.best_of(np.array([[0.1, 0.9, 0.4]], dtype=np.float32), np.array([2, 0, 2]), 3)
+    np.testing.assert_allclose(got, [[0.9, -1.0, 0.4]])
