@@ -13,7 +13,6 @@ from booru_ml.errors import BooruError, InvalidInput, NotFound, NotPermitted, St
 from booru_ml.host.loader import host
 from booru_ml.types import Analysis, PostFacts
 from embeddings import services as embeddings
-from embeddings.calibration import active_version
 from tagging import automatic, board, permissions, rules, store, thresholds
 from tagging.models import Suggestion, TagDecision
 
@@ -59,7 +58,7 @@ def resuggest(post_ids: Iterable[Any]) -> int:
     embedding checkpoint has seen.
     """
     matches = embeddings.rematch(list(dict.fromkeys(post_ids)))
-    rivals, version = config().SUGGESTIONS_PER_SUBJECT, active_version()
+    rivals, version = config().SUGGESTIONS_PER_SUBJECT, embeddings.active_version()
     wanted = {
         post_id: rules.proposals(None, found, rules.Thresholds(), model_version=version, per_subject=rivals)
         for post_id, found in matches.items()

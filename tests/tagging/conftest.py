@@ -22,6 +22,9 @@ class FakeGallery:
     def rematch(self, post_ids: Any) -> dict[Any, tuple[Any, ...]]:
         return {post_id: self.matches[post_id] for post_id in post_ids if post_id in self.matches}
 
+    def active_version(self) -> str:
+        return "lite0@000000000001"
+
     def learn(
         self, *, post_id: Any, name: str, category: str, positive: bool, actor: Any, face: int | None = None
     ) -> int | None:
@@ -38,7 +41,6 @@ def gallery(monkeypatch: pytest.MonkeyPatch) -> FakeGallery:
     fake = FakeGallery()
     monkeypatch.setattr(board, "embeddings", fake)
     monkeypatch.setattr(services, "embeddings", fake)
-    monkeypatch.setattr(services, "active_version", lambda: "lite0@000000000001")
     return fake
 
 
