@@ -115,6 +115,10 @@ class Config:
     NUM_PROXIES: int = 0
     """Trusted reverse proxies in front of the board, for telling anonymous clients apart. 0 ignores X-Forwarded-For."""
 
+    # Operations
+    METRICS_TOKEN: str = ""
+    """Bearer token that Prometheus may read ``/metrics`` with; staff may always."""
+
 
 @cache
 def config() -> Config:

@@ -22,7 +22,7 @@ GRACE_SECONDS = 3.0
 
 
 class Decoders(Protocol):
-    """Guarded decoding: futures give a ``Picture``, or raise ``PictureRefused``, ``Unavailable``, the stream's error."""
+    """Guarded decoding: futures give a ``Picture``, or raise ``PictureRefused``, ``Unavailable`` or storage errors."""
 
     def submit(self, stream: BinaryIO, /) -> Future[Picture]: ...
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from booru_ml.conf import config
+from booru_ml.errors import Unavailable
 from booru_ml.metrics import DOORBELL_FAILURES, DOORBELL_RINGS
 
 logger = logging.getLogger(__name__)
@@ -89,10 +90,7 @@ class Doorbell:
     def _drop(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection[1], None
-            try:
-                connection.collapse() if hasattr(connection, "collapse") else connection.release()
-            except Exception as error:
-                logger.debug("while closing the broker's connection: %s", error)
+            _close(connection)
 
 
 _doorbell = Doorbell()
@@ -101,6 +99,24 @@ _doorbell = Doorbell()
 def ring() -> None:
     """Tells a worker that rows are waiting. Returns at once and never raises, whatever the broker does."""
     _doorbell.ring()
+
+
+def check() -> None:
+    """Raises ``Unavailable`` where the broker does not answer within a second."""
+    connection = Doorbell._connect(config().BROKER_URL)
+    try:
+        connection.connect()
+    except Exception as error:
+        raise Unavailable(f"The broker does not answer: {error}") from error
+    finally:
+        _close(connection)
+
+
+def _close(connection: Any) -> None:
+    try:
+        connection.release()
+    except Exception as error:
+        logger.debug("while closing the broker's connection: %s", error)
 
 
 def _renew() -> None:

@@ -6,14 +6,15 @@ Nothing that goes wrong here may reach the uploader: errors are logged and count
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
+from django.db import transaction
 from django.db.models import ManyToManyField, Model
 from django.db.models.signals import m2m_changed, post_save
 
@@ -61,35 +62,32 @@ def _tags_through() -> type[Model] | None:
     return field.remote_field.through if isinstance(field, ManyToManyField) else None
 
 
-def _harmless(hook: Callable[..., None]) -> Callable[..., None]:
-    @wraps(hook)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        if _writing.get():
-            return
-        try:
-            hook(*args, **kwargs)
-        except Exception:
-            HOOK_ERRORS.inc()
-            logger.exception("the upload goes on, but its analysis may have to be asked for by hand")
-
-    return guarded
+@contextmanager
+def _harmless(using: str | None) -> Iterator[None]:
+    """Errors stay here; inside the upload's transaction they also undo no more than what the hook itself did."""
+    try:
+        inside = transaction.get_connection(using).in_atomic_block
+        with transaction.atomic(using=using) if inside else nullcontext():
+            yield
+    except Exception:
+        HOOK_ERRORS.inc()
+        logger.exception("the upload goes on, but its analysis may have to be asked for by hand")
 
 
-@_harmless
 def post_saved(
     sender: type[Model], instance: Any, created: bool = False, raw: bool = False, using: str | None = None, **_: Any
 ) -> None:
     model = _post_class()
-    if raw or model is None or not issubclass(sender, model):
+    if raw or model is None or not issubclass(sender, model) or _writing.get():
         return
     from booru_ml.pipeline import outbox
 
-    if outbox.enqueue(instance, using=using) is None and not created:
-        # Where tags are text in the row itself, a form that saves an old copy takes ours away.
-        outbox.touch([instance.pk], wiped=_tags_through() is None, using=using)
+    with _harmless(using):
+        if outbox.enqueue(instance, using=using) is None and not created:
+            # Where tags are text in the row itself, a form that saves an old copy takes ours away.
+            outbox.touch([instance.pk], wiped=_tags_through() is None, using=using)
 
 
-@_harmless
 def tags_changed(
     sender: type[Model],
     instance: Any,
@@ -99,10 +97,11 @@ def tags_changed(
     using: str | None = None,
     **_: Any,
 ) -> None:
-    if sender is not _tags_through() or not action.startswith("post_"):
+    if not action.startswith("post_") or _writing.get() or sender is not _tags_through():
         return
     from booru_ml.pipeline import outbox
 
     post_ids = (pk_set or set()) if reverse else {instance.pk}
-    if post_ids:
-        outbox.touch(post_ids, wiped=action in ("post_remove", "post_clear"), using=using)
+    with _harmless(using):
+        if post_ids:
+            outbox.touch(post_ids, wiped=action in ("post_remove", "post_clear"), using=using)

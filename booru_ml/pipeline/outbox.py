@@ -44,8 +44,7 @@ def wanted_version() -> str:
 def enqueue(post: Any, *, priority: int = Priority.FRESH, using: str | None = None) -> AnalysisJob | None:
     """Writes the job of ``post`` in the caller's transaction; None if it has no picture or its job exists already.
 
-    Rows written outside a transaction wait ``SETTLE_SECONDS``, so that the board's form may finish first. Safe to call
-    inside a transaction: a failure rolls back to a savepoint of its own.
+    Rows written outside a transaction wait ``SETTLE_SECONDS``, so that the board's form may finish first.
     """
     using = using or database()
     key = host().content_key(post)
@@ -60,7 +59,7 @@ def enqueue(post: Any, *, priority: int = Priority.FRESH, using: str | None = No
     if unsettled:
         job.ready_at = _settled()
         job.watch_until = Now() + timedelta(seconds=WATCH_SECONDS)
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using, savepoint=False):
         rows.bulk_create([job], ignore_conflicts=True)
         transaction.on_commit(doorbell.ring, using=using, robust=True)
     return rows.get(**wanted)

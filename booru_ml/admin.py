@@ -1,0 +1,89 @@
+"""Jobs and model versions in the admin: what waits, what failed and why, run again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import ngettext
+
+from booru_ml.models import AnalysisJob, ModelVersion, Worker
+from booru_ml.pipeline import outbox
+
+if TYPE_CHECKING:
+    JobAdminBase = admin.ModelAdmin[AnalysisJob]
+    VersionAdminBase = admin.ModelAdmin[ModelVersion]
+    WorkerAdminBase = admin.ModelAdmin[Worker]
+else:
+    JobAdminBase = VersionAdminBase = WorkerAdminBase = admin.ModelAdmin
+
+
+class ReadOnly:
+    """Rows that only the pipeline writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AnalysisJob)
+class JobAdmin(ReadOnly, JobAdminBase):
+    list_display = ("id", "post_link", "state", "priority", "attempts", "reason", "created_at", "finished_at")
+    list_filter = ("state", "priority", "code")
+    search_fields = ("=id", "=post__pk", "=sha256", "=content_key", "code")
+    search_help_text = "Job or post number, hash of the file, or code of a reason"
+    ordering = ("-id",)
+    actions = ("run_again",)
+    show_full_result_count = False
+    list_per_page = 50
+
+    @admin.display(description="post")
+    def post_link(self, job: AnalysisJob) -> SafeString | str:
+        try:
+            meta = AnalysisJob._meta.get_field("post").related_model._meta  # type: ignore[union-attr]
+            address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[job.post_id])
+        except NoReverseMatch:
+            return str(job.post_id)
+        return format_html('<a href="{}">{}</a>', address, job.post_id)
+
+    @admin.display(description="reason", ordering="code")
+    def reason(self, job: AnalysisJob) -> SafeString | str:
+        if not job.code:
+            return "–"
+        text = job.message if len(job.message) <= 140 else job.message[:139] + "…"
+        return format_html("<strong>{}</strong> {}", job.code, text)
+
+    def has_rerun_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("booru_ml.change_analysisjob")
+
+    @admin.action(description="Run again", permissions=["rerun"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[AnalysisJob]) -> None:
+        asked = list(queryset.values_list("pk", flat=True))
+        count = outbox.rerun(job_ids=asked)
+        text = ngettext("%d job runs again.", "%d jobs run again.", count) % count
+        if left := len(asked) - count:
+            text += f" {left} were waiting or running already."
+        self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(ReadOnly, VersionAdminBase):
+    list_display = ("version", "name", "first_seen_at", "heads")
+    search_fields = ("version", "sha256")
+    ordering = ("-first_seen_at",)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly, WorkerAdminBase):
+    list_display = ("name", "pictures", "batches", "pipeline_version", "fault", "last_seen_at")
+    ordering = ("name",)

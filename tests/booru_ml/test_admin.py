@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from booru_ml.models import AnalysisJob, ModelVersion, Worker
+
+pytestmark = pytest.mark.django_db
+JOBS = "/admin/booru_ml/analysisjob/"
+
+
+@pytest.fixture
+def client():
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    return client
+
+
+def test_list_shows_why_a_job_failed_without_trusting_the_text(upload, client):
+    upload()
+    AnalysisJob.objects.update(state="quarantined", code="sink_failed", message="<script>alert(1)</script>")
+    page = client.get(JOBS, {"state__exact": "quarantined"}).content.decode()
+    assert "sink_failed" in page
+    assert "<script>alert(1)" not in page
+
+
+def test_run_again_takes_finished_jobs(upload, client):
+    upload(), upload()
+    jobs = list(AnalysisJob.objects.values_list("pk", flat=True))
+    AnalysisJob.objects.filter(pk=jobs[0]).update(state="refused", code="corrupt")
+    answer = client.post(JOBS, {"action": "run_again", "_selected_action": jobs}, follow=True)
+    assert "1 job runs again. 1 were waiting or running already." in answer.content.decode()
+    assert set(AnalysisJob.objects.values_list("state", flat=True)) == {"queued"}
+
+
+def test_rows_of_the_pipeline_are_for_reading(upload, client):
+    upload()
+    ModelVersion.objects.create(name="lite0", version="lite0@1", sha256="0" * 64)
+    Worker.objects.create(name="host:1")
+    for name in ("analysisjob", "modelversion", "worker"):
+        assert client.get(f"/admin/booru_ml/{name}/").status_code == 200
+        assert client.get(f"/admin/booru_ml/{name}/add/").status_code == 403

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from booru_ml.models import AnalysisJob
+
+pytestmark = pytest.mark.django_db
+State = AnalysisJob.State
+JOBS = "/booru/api/jobs/"
+
+
+@pytest.fixture
+def keeper():
+    user = get_user_model().objects.create_user("keeper")
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_analysisjob", "change_analysisjob"]))
+    return user
+
+
+@pytest.fixture
+def client_of():
+    def log_in(user) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+def test_keeper_lists_and_filters_jobs(upload, keeper, client_of):
+    first, second = upload(), upload()
+    AnalysisJob.objects.filter(post=first).update(state=State.QUARANTINED, code="crashed", message="at /srv/x")
+    client = client_of(keeper)
+    assert [job["post"] for job in client.get(JOBS).json()["results"]] == [second.pk, first.pk]
+    failed = client.get(JOBS, {"state": "quarantined"}).json()["results"]
+    assert [(job["post"], job["code"], job["message"]) for job in failed] == [(first.pk, "crashed", "at /srv/x")]
+    assert [job["priority"] for job in client.get(JOBS, {"priority": "fresh"}).json()["results"]] == ["fresh"] * 2
+    assert client.get(JOBS, {"priority": "high"}).status_code == 400
+    assert client.get(JOBS, {"colour": "red"}).status_code == 400
+
+
+def test_uploader_sees_the_jobs_of_the_own_post_without_inner_messages(upload, client_of):
+    post = upload()
+    AnalysisJob.objects.update(code="storage", message="/srv/secret is away")
+    client = client_of(post.uploader)
+    assert client.get(JOBS).status_code == 403
+    (job,) = client.get(JOBS, {"post": post.pk}).json()["results"]
+    assert (job["code"], job["message"]) == ("storage", "")
+    AnalysisJob.objects.update(state=State.REFUSED, code="corrupt", message="This is no picture.")
+    (job,) = client.get(JOBS, {"post": post.pk}).json()["results"]
+    assert job["message"] == "This is no picture."
+
+
+def test_strangers_see_nothing(upload, client_of):
+    post = upload()
+    assert Client().get(JOBS).status_code == 401
+    stranger = client_of(get_user_model().objects.create_user("stranger"))
+    assert stranger.get(JOBS, {"post": post.pk}).status_code == 403
+    assert stranger.post(f"{JOBS}{AnalysisJob.objects.get().pk}/rerun/").status_code == 403
+
+
+def test_rerun_queues_a_finished_job_once(upload, keeper, client_of):
+    upload()
+    AnalysisJob.objects.update(state=State.QUARANTINED, attempts=3, code="crashed")
+    address = f"{JOBS}{AnalysisJob.objects.get().pk}/rerun/"
+    client = client_of(keeper)
+    answer = client.post(address, content_type="application/json")
+    assert answer.status_code == 200
+    assert (answer.json()["state"], answer.json()["priority"], answer.json()["attempts"]) == ("queued", "rerun", 0)
+    again = client.post(address, content_type="application/json")
+    assert (again.status_code, again.json()["code"]) == (409, "stale_state")
+    assert client.post(f"{JOBS}999999/rerun/", content_type="application/json").status_code == 404
