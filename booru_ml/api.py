@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +22,7 @@ from booru_ml.http import (
     requires,
 )
 from booru_ml.models import AnalysisJob
+from booru_ml.openapi import extend_schema
 from booru_ml.pipeline import outbox
 
 VIEW, CHANGE = "booru_ml.view_analysisjob", "booru_ml.change_analysisjob"

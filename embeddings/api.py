@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +22,7 @@ from booru_ml.http import (
     read_query,
     requires,
 )
+from booru_ml.openapi import extend_schema
 from embeddings import selectors, services
 from embeddings.models import Subject, Support, Vector
 from embeddings.types import SupportRef

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +22,7 @@ from booru_ml.http import (
     read_body,
     read_query,
 )
+from booru_ml.openapi import extend_schema
 from booru_ml.types import Category, PostFacts
 from tagging import permissions, selectors, services
 from tagging.models import Suggestion, TagDecision
