@@ -91,7 +91,7 @@ TEMPLATES = [
 
 def database(url: str) -> dict[str, Any]:
     """Django's settings for ``url``; SQLite gets WAL and IMMEDIATE transactions, so writers queue, not fail."""
-    parsed = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    parsed: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     if parsed["ENGINE"].endswith("sqlite3"):
         parsed["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
@@ -149,7 +149,11 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    "loggers": {"django": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # Every doorbell would be two lines.
+        "celery": {"level": "WARNING"},
+    },
 }
 
 BOORU_ML = {

@@ -16,7 +16,7 @@ from tagging import permissions
 from tagging.selectors import SuggestionView, suggestions_of
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
 State = AnalysisJob.State
 TITLES = {
@@ -83,7 +83,7 @@ class Insight:
         return not self.groups
 
 
-def of(post: Post, *, viewer: AbstractBaseUser | AnonymousUser) -> Insight:
+def of(post: Post, *, viewer: User | AnonymousUser) -> Insight:
     job = AnalysisJob.objects.filter(post_id=post.pk).order_by("-id").first()
     facts = host().facts([post.pk]).get(post.pk)
     may_read = facts is not None and permissions.may_see(viewer, facts)

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
 
 class Tag(models.Model):
@@ -36,9 +36,9 @@ class Tag(models.Model):
 
 
 class PostQuerySet(models.QuerySet["Post"]):
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> PostQuerySet:
+    def visible_to(self, user: User | AnonymousUser) -> PostQuerySet:
         """Everything for moderators; for others what is not deleted, and what they uploaded themselves."""
-        if user.is_authenticated and user.has_perm("board.view_deleted_post"):  # type: ignore[union-attr]
+        if user.is_authenticated and user.has_perm("board.view_deleted_post"):
             return self
         living = ~models.Q(status=Post.Status.DELETED)
         return self.filter(living | models.Q(uploader=user.pk)) if user.is_authenticated else self.filter(living)

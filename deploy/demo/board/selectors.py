@@ -13,14 +13,14 @@ from deploy.demo.board import query as language
 from deploy.demo.board.models import Post, PostQuerySet, Tag
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
 WILDCARD_TAGS = 100
 SAMPLE = 1000
 
 
 @CharField.register_lookup
-class Like(Lookup):  # type: ignore[type-arg]
+class Like(Lookup):
     """``LIKE`` with ``\\`` as escape: names whose ``*`` were made ``%`` by ``pattern()``."""
 
     lookup_name = "like"
@@ -37,7 +37,7 @@ def pattern(name: str) -> str:
     return escaped.replace("*", "%")
 
 
-def search(text: str, *, viewer: AbstractBaseUser | AnonymousUser) -> tuple[PostQuerySet, language.Query]:
+def search(text: str, *, viewer: User | AnonymousUser) -> tuple[PostQuerySet, language.Query]:
     """Posts that ``viewer`` may see, in the order asked for. Deleted ones only where the search names a status."""
     query = language.parse(text)
     posts = Post.objects.visible_to(viewer)
@@ -174,7 +174,7 @@ class RelatedTag:
 
 
 def related(
-    text: str, *, viewer: AbstractBaseUser | AnonymousUser, category: int | None = None, limit: int = 25
+    text: str, *, viewer: User | AnonymousUser, category: int | None = None, limit: int = 25
 ) -> tuple[int, list[RelatedTag]]:
     """How many posts the search finds, and the tags that go with it, closest first."""
     posts, _ = search(text, viewer=viewer)
@@ -209,13 +209,13 @@ def _relate(tag: Tag, frequency: float, total: int) -> RelatedTag:
     )
 
 
-def living(post_ids: Iterable[int], *, viewer: AbstractBaseUser | AnonymousUser) -> PostQuerySet:
+def living(post_ids: Iterable[int], *, viewer: User | AnonymousUser) -> PostQuerySet:
     """Those of the posts that are not deleted."""
     posts = Post.objects.visible_to(viewer).exclude(status=Post.Status.DELETED)
     return posts.filter(pk__in=list(post_ids)).prefetch_related("tags")
 
 
-def find_visible(post_id: int, *, viewer: AbstractBaseUser | AnonymousUser) -> Post | None:
+def find_visible(post_id: int, *, viewer: User | AnonymousUser) -> Post | None:
     return (
         Post.objects.visible_to(viewer)
         .filter(Q(pk=post_id))

@@ -6,7 +6,7 @@ the picture has loaded. It never decides here whether a picture is sound; the an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 HEAD_BYTES = 256 * 1024
@@ -146,7 +146,7 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         at += length
 
 
-_FORMATS = (
+_FORMATS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes], tuple[int, int]]], ...] = (
     ("jpg", lambda head: head.startswith(b"\xff\xd8\xff"), _jpeg),
     ("png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), _png),
     ("gif", lambda head: head[:6] in (b"GIF87a", b"GIF89a"), _gif),

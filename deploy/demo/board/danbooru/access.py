@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,7 +16,7 @@ from booru_ml.errors import BooruError, NotPermitted
 from deploy.demo.board.danbooru.only import prune
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
 # Danbooru's class names; clients show them.
 ERRORS = {
@@ -35,7 +35,7 @@ class Unauthenticated(NotPermitted):
     status = 401
 
 
-def viewer(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
+def viewer(request: HttpRequest) -> User | AnonymousUser:
     """The session's user, or the owner of the API key given as HTTP Basic or ``?login=&api_key=``.
 
     Raises ``Unauthenticated`` for a key that does not belong to that log-in.
@@ -56,7 +56,7 @@ def viewer(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
         token = Token.objects.select_related("user").filter(key=key, user__is_active=True, **owner).first()
     if token is None:
         raise Unauthenticated("Invalid API key.")
-    return token.user
+    return cast("User", token.user)
 
 
 def failure(message: str, *, status: int, error: str | None = None) -> JsonResponse:

@@ -16,9 +16,9 @@ from deploy.demo.board.danbooru.paging import as_bool, integers, limit_of, pagin
 from deploy.demo.board.models import Tag
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
-    Viewer = AbstractBaseUser | AnonymousUser
+    Viewer = User | AnonymousUser
 
 Json = dict[str, Any]
 PREFIXES = ("rating:", "status:", "order:", "user:", "id:", "source:", "md5:", "width:", "height:", "filesize:")

@@ -59,7 +59,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     return render(request, "board/upload.html", context, status=200 if all(item.post for item in outcomes) else 422)
 
 
-def _upload(request: HttpRequest, form: UploadForm, file: UploadedFile) -> Outcome:
+def _upload(request: HttpRequest, form: UploadForm, file: UploadedFile[Any]) -> Outcome:
     name = file.name or "file"
     try:
         post = services.upload(
