@@ -54,10 +54,10 @@ def _post_class() -> type[Model] | None:
 @cache
 def _tags_through() -> type[Model] | None:
     """The through table of the post's tags; None where tags are text or absent."""
-    model, name = _post_class(), config().FIELDS.get("tags", "")
     try:
+        model, name = _post_class(), config().FIELDS.get("tags", "")
         field = model._meta.get_field(name) if model and name else None
-    except FieldDoesNotExist:
+    except (FieldDoesNotExist, TypeError, AttributeError):
         return None
     return field.remote_field.through if isinstance(field, ManyToManyField) else None
 

@@ -1,1 +1,0 @@
-"""System checks: every misconfiguration has an id and a hint that says how to mend it."""

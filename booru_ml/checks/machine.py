@@ -1,0 +1,92 @@
+"""What the pipeline stands on: apps, database, checkpoints, runtimes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import connections
+
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.conf import SINKS, config
+from booru_ml.errors import CheckpointError
+from booru_ml.pipeline.outbox import database
+
+RUNTIMES = {"auto": (), "onnx": ("onnxruntime",), "torch": ("torch", "timm")}
+INSTALL = {
+    "onnxruntime": "pip install onnxruntime",
+    "torch": "pip install 'booru-ml[gpu]'",
+    "timm": "pip install 'booru-ml[gpu]'",
+}
+
+
+def check() -> Iterator[CheckMessage]:
+    """E030 to E034, W030 and W031."""
+    for app in dict.fromkeys(path.split(".")[0] for path in SINKS):
+        if not apps.is_installed(app):
+            hint = f"Put {app!r} into INSTALLED_APPS, beside 'booru_ml', and migrate."
+            yield Error(f"The app {app} takes the results, but is not installed.", hint=hint, id="booru_ml.E030")
+    connection = connections[database()]
+    if (
+        connection.vendor == "sqlite"
+        and connection.settings_dict.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE"
+    ):
+        yield Warning(
+            "SQLite begins its transactions without the write lock, so workers and uploads can fail with 'locked'.",
+            hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20} for this database, or use PostgreSQL.',
+            id="booru_ml.W030",
+        )
+    yield from _runtime()
+    yield from _checkpoints()
+
+
+def _runtime() -> Iterator[CheckMessage]:
+    known = config()
+    if known.RUNTIME not in RUNTIMES:
+        hint = f"Write one of {', '.join(RUNTIMES)}."
+        yield Error(f"BOORU_ML['RUNTIME'] is {known.RUNTIME!r}.", hint=hint, id="booru_ml.E031")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", known.DEVICE):
+        hint = "Write auto, cpu, cuda or cuda:N."
+        yield Error(f"BOORU_ML['DEVICE'] is {known.DEVICE!r}.", hint=hint, id="booru_ml.E031")
+    for package in RUNTIMES.get(known.RUNTIME, ()):
+        if not _installed(package):
+            message = f"BOORU_ML['RUNTIME'] asks for {known.RUNTIME}, but {package} is not installed."
+            yield Error(message, hint=f"{INSTALL[package]}, or set RUNTIME to auto.", id="booru_ml.E032")
+
+
+def _checkpoints() -> Iterator[CheckMessage]:
+    """A web process may well be without the weights, so a folder that cannot be read is a warning."""
+    known = config()
+    if not known.CHECKPOINTS:
+        hint = "Name checkpoint folders, or leave the key out for the bundled ones."
+        yield Error("BOORU_ML['CHECKPOINTS'] is empty.", hint=hint, id="booru_ml.E033")
+        return
+    read: list[Checkpoint] = []
+    for folder in known.CHECKPOINTS:
+        try:
+            read.append(Checkpoint.read(folder))
+        except CheckpointError as error:
+            yield Warning(
+                f"A checkpoint cannot be read here: {error.message}",
+                hint="Uploads go on and their jobs wait, but a worker that sees this cannot work. Mend the folder.",
+                id="booru_ml.W031",
+            )
+    if len(read) < len(known.CHECKPOINTS):
+        return
+    if not any(checkpoint.embedding_dim for checkpoint in read):
+        hint = "Add a checkpoint with an embedding head, such as the bundled lite0."
+        yield Error("None of the checkpoints has an embedding head.", hint=hint, id="booru_ml.E033")
+    without = [checkpoint.name for checkpoint in read if not checkpoint.has_onnx]
+    if without and known.RUNTIME == "onnx":
+        hint = "Export them with `manage.py booru_model export`, or set RUNTIME to auto."
+        yield Error(f"No model.onnx in: {', '.join(without)}.", hint=hint, id="booru_ml.E034")
+    elif without and known.RUNTIME == "auto" and not (_installed("torch") and _installed("timm")):
+        message = f"Without torch a checkpoint needs a model.onnx, which is missing in: {', '.join(without)}."
+        yield Warning(message, hint=f"On workers: {INSTALL['torch']}, or export the checkpoint.", id="booru_ml.W032")
+
+
+def _installed(package: str) -> bool:
+    return find_spec(package) is not None
