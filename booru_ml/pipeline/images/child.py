@@ -68,6 +68,7 @@ def _picture(source: int, size: int, target: int, limits: Limits, baseline: int,
     try:
         for descriptor in (0, 1, 2):
             os.dup2(silence, descriptor)
+        os.close(silence)
         out = mmap.mmap(target, wire.capacity(limits))
         data = mmap.mmap(source, size, prot=mmap.PROT_READ)
         file = os.fdopen(source, "rb")

@@ -47,14 +47,14 @@ class Decoded:
 def prepare(limits: Limits) -> None:
     """Sets Pillow's own switches for this process (its size check is an error at twice the number; no threads), and
     loads all that decoding loads late, since a confined child can open no file."""
-    Image.MAX_IMAGE_PIXELS = max(1, limits.max_pixels // 2)
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.preinit()
     for kind in FORMATS:
         sample = io.BytesIO()
         Image.new("RGB", (8, 8)).save(sample, kind)
-        decode(sample, memoryview(sample.getvalue()), limits)
+        decode(sample, memoryview(sample.getvalue()), Limits())
+    Image.MAX_IMAGE_PIXELS = max(1, limits.max_pixels // 2)
 
 
 def decode(file: BinaryIO, data: memoryview, limits: Limits) -> Decoded:

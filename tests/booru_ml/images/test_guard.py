@@ -1,0 +1,236 @@
+"""Whatever a picture does to its decoder, the parent answers with a refusal and goes on to the next picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from booru_ml.errors import PictureRefused, Unavailable
+from booru_ml.pipeline.images import DecoderPool, Limits, zygote
+from tests.booru_ml.images import rogue
+from tests.booru_ml.images.conftest import encoded
+
+GOOD = encoded(Image.new("RGB", (8, 8), "red"), "PNG")
+LIMITS = Limits(canvas_side=64, memory=256 * 2**20, cpu_seconds=1, timeout_seconds=60, max_bytes=2**20)
+
+
+@pytest.fixture(scope="module")
+def rogues() -> Iterator[DecoderPool]:
+    with pytest.MonkeyPatch.context() as patch, DecoderPool(workers=1, limits=LIMITS) as pool:
+        patch.setattr(zygote, "MAIN", rogue.MAIN)
+        yield pool
+
+
+def refusal(pool: DecoderPool, data: bytes) -> PictureRefused:
+    with pytest.raises(PictureRefused) as refused:
+        pool.submit(io.BytesIO(data)).result(timeout=60)
+    assert refused.value.message
+    return refused.value
+
+
+def works(pool: DecoderPool) -> bool:
+    return pool.submit(io.BytesIO(GOOD)).result(timeout=60).width == 8
+
+
+def children() -> set[int]:
+    """Processes, zombies too, that this one started and has not waited for."""
+    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("deed", "code"),
+    [
+        ("segfault", "crashed"),
+        ("abort", "crashed"),
+        ("killed", "crashed"),
+        ("exit", "crashed"),
+        ("exit as if well", "crashed"),
+        ("raise SystemExit", "crashed"),
+        ("kill the warm process", "crashed"),
+        ("eat memory", "resources"),
+        ("raise MemoryError", "resources"),
+        ("spin", "resources"),
+        ("spin on", "crashed"),
+    ],
+)
+def test_a_deadly_picture_is_refused_and_the_next_one_decoded(deed: str, code: str, rogues: DecoderPool) -> None:
+    assert refusal(rogues, b"rogue:" + deed.encode()).code == code
+    assert works(rogues)
+
+
+@pytest.mark.parametrize("deed", ["hang", "stop"])
+def test_a_picture_that_makes_the_decoder_wait_is_refused_in_time(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygote, "MAIN", rogue.MAIN)
+    others = children()
+    with DecoderPool(workers=1, limits=replace(LIMITS, timeout_seconds=2)) as pool:
+        assert works(pool)
+        started = time.monotonic()
+        assert refusal(pool, b"rogue:" + deed.encode()).code == "timeout"
+        assert 2 <= time.monotonic() - started < 10
+        assert children() == others
+        assert works(pool)
+
+
+@pytest.mark.parametrize("lie", rogue.LIES)
+def test_a_lying_decoder_is_not_believed(lie: str, rogues: DecoderPool) -> None:
+    assert refusal(rogues, b"lies:" + lie.encode()).code == "crashed"
+    assert works(rogues)
+
+
+def test_a_confined_decoder_opens_no_file_and_no_socket(rogues: DecoderPool) -> None:
+    assert refusal(rogues, b"rogue:open files").extra["detail"] == "nothing opened"
+
+
+def test_a_confined_decoder_writes_no_file(rogues: DecoderPool) -> None:
+    assert refusal(rogues, b"rogue:write files").extra["detail"] == "written 0"
+
+
+def test_shared_memory_cannot_be_pulled_from_under_the_parent(rogues: DecoderPool) -> None:
+    assert refusal(rogues, b"rogue:shrink memory").code in ("corrupt", "crashed")
+    assert works(rogues)
+
+
+def test_a_decoder_carries_neither_the_framework_nor_the_parents_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zygote, "MAIN", rogue.MAIN)
+    monkeypatch.setenv("SECRET_KEY", "secret")
+    with DecoderPool(workers=1, limits=LIMITS) as pool:
+        assert refusal(pool, b"rogue:modules").extra["detail"] == "set()"
+        assert "SECRET" not in refusal(pool, b"rogue:environment").extra["detail"]
+
+
+def test_a_picture_that_needs_too_much_memory_is_refused() -> None:
+    data = encoded(Image.new("RGB", (6000, 6000)), "PNG")
+    with DecoderPool(workers=1, limits=Limits(memory=64 * 2**20)) as pool:
+        assert refusal(pool, data).code == "resources"
+        assert works(pool)
+
+
+def test_a_picture_that_needs_too_much_computing_is_refused() -> None:
+    """A progressive JPEG may hold any number of passes over the same pixels."""
+    data = encoded(Image.linear_gradient("L").resize((2000, 2000)), "JPEG", progressive=True)
+    last_pass = data.rindex(b"\xff\xda")
+    endless = data[:last_pass] + data[last_pass:-2] * 4000 + data[-2:]
+    with DecoderPool(workers=1, limits=Limits(cpu_seconds=1)) as pool:
+        assert refusal(pool, endless).code == "resources"
+        assert works(pool)
+
+
+def test_an_empty_stream_is_refused(rogues: DecoderPool) -> None:
+    assert refusal(rogues, b"").code == "empty"
+
+
+def test_no_more_is_read_than_allowed(rogues: DecoderPool) -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def read(self, size: int = -1) -> bytes:
+            assert size > 0
+            self.given += size
+            return b"\xff" * size
+
+    stream = Endless()
+    with pytest.raises(PictureRefused) as refused:
+        rogues.submit(stream).result(timeout=60)  # type: ignore[arg-type]
+    assert refused.value.code == "too-many-bytes"
+    assert "1 MiB" in refused.value.message
+    assert stream.given == LIMITS.max_bytes + 1
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is gone"), TimeoutError("slow"), RuntimeError("storage bug")])
+def test_a_fault_of_the_storage_is_not_a_fault_of_the_picture(error: Exception, rogues: DecoderPool) -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        rogues.submit(Broken()).result(timeout=60)  # type: ignore[arg-type]
+    assert raised.value is error
+    assert works(rogues)
+
+
+def test_a_decoder_that_cannot_start_is_not_a_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygote, "MAIN", "raise SystemExit(1)")
+    others = children()
+    with DecoderPool(workers=1) as pool, pytest.raises(Unavailable):
+        pool.submit(io.BytesIO(GOOD)).result(timeout=60)
+    assert children() == others
+
+
+def test_a_warm_process_that_was_killed_meanwhile_is_replaced() -> None:
+    others = children()
+    with DecoderPool(workers=1, limits=LIMITS) as pool:
+        assert works(pool)
+        (warm,) = children() - others
+        os.kill(warm, signal.SIGKILL)
+        assert works(pool)
+        assert warm not in children()
+
+
+def test_two_hundred_pictures_leave_no_descriptor_no_process_and_no_zombie(rogues: DecoderPool) -> None:
+    deeds = [b"rogue:segfault", b"rogue:exit", b"lies:garbage", b"not a picture", b"", GOOD[:40]]
+    assert works(rogues)
+    before, warm = set(Path("/proc/self/fd").iterdir()), children()
+    futures = [
+        rogues.submit(io.BytesIO(GOOD if number % 4 else deeds[number // 4 % len(deeds)])) for number in range(200)
+    ]
+    refused = sum(isinstance(future.exception(timeout=60), PictureRefused) for future in futures)
+    assert refused == 50
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert children() == warm
+
+
+def test_closing_ends_every_process_and_is_repeatable() -> None:
+    pool = DecoderPool(workers=2, limits=LIMITS)
+    before = children()
+    for future in [pool.submit(io.BytesIO(GOOD)) for _ in range(8)]:
+        assert future.result(timeout=60).width == 8
+    started = children() - before
+    assert started
+    pool.close()
+    pool.close()
+    assert not children() & started
+    assert not any(alive(pid) for pid in started)
+    with pytest.raises(RuntimeError):
+        pool.submit(io.BytesIO(GOOD))
+
+
+def test_the_parents_memory_does_not_grow_with_the_pictures() -> None:
+    data = encoded(Image.effect_noise((2400, 2400), 60), "PNG")
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    with DecoderPool(workers=2, limits=Limits(canvas_side=512)) as pool:
+        for future in [pool.submit(io.BytesIO(data)) for _ in range(4)]:
+            future.result(timeout=60)
+        before, peak = resident(), 0
+        for _ in range(10):
+            for future in [pool.submit(io.BytesIO(data)) for _ in range(4)]:
+                future.result(timeout=60)
+            peak = max(peak, resident())
+    # One decoded picture is 23 MB, one file 5 MB: neither stays here.
+    assert peak - before < 20e6
