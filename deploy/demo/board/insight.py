@@ -12,6 +12,7 @@ from booru_ml.models import AnalysisJob
 from booru_ml.types import Box, Category
 from deploy.demo.board.models import Post
 from embeddings.models import Vector
+from embeddings.store import box_of
 from tagging import permissions
 from tagging.selectors import SuggestionView, suggestions_of
 
@@ -41,6 +42,11 @@ class Chip:
     may_undo: bool
 
     @property
+    def agrees(self) -> bool:
+        """Whether it only says what the post says already, so that nobody has to decide."""
+        return self.view.confirms and self.view.state == "suggested"
+
+    @property
     def colour(self) -> str:
         """Class of the label; rating and quality are no tags and keep the text's colour."""
         return f"tag-{self.view.category}" if self.view.category.is_tag else ""
@@ -68,6 +74,7 @@ class Insight:
     message: str
     groups: tuple[ChipGroup, ...]
     faces: tuple[FaceBox, ...]
+    agreed: tuple[Chip, ...]
     may_read: bool
 
     @property
@@ -87,7 +94,7 @@ def of(post: Post, *, viewer: User | AnonymousUser) -> Insight:
     job = AnalysisJob.objects.filter(post_id=post.pk).order_by("-id").first()
     facts = host().facts([post.pk]).get(post.pk)
     may_read = facts is not None and permissions.may_see(viewer, facts)
-    views = suggestions_of([post.pk])[post.pk] if may_read else ()
+    views = suggestions_of([post.pk], confirming=True)[post.pk] if may_read else ()
     chips = []
     for view in views:
         decided = view.decision_id is not None
@@ -107,20 +114,29 @@ def of(post: Post, *, viewer: User | AnonymousUser) -> Insight:
         message=job.message if job else "",
         groups=tuple(
             ChipGroup(TITLES[category], tuple(group))
-            for category, group in groupby(chips, key=lambda chip: chip.view.category)
+            for category, group in groupby(
+                (chip for chip in chips if not chip.agrees), key=lambda chip: chip.view.category
+            )
         ),
+        agreed=tuple(chip for chip in chips if chip.agrees),
         faces=_faces(post, views) if may_read else (),
         may_read=may_read,
     )
 
 
 def _faces(post: Post, views: Iterable[SuggestionView]) -> tuple[FaceBox, ...]:
-    """Face boxes of the newest model that found any."""
-    rows = Vector.objects.filter(post_id=post.pk, kind=Vector.Kind.FACE).order_by("-created_at", "number")
-    found = [(model, box) for model, box in rows.values_list("model_version", "box") if box]
-    names: dict[tuple[float, float], str] = {}
-    for view in views:
-        if view.box is not None and view.state != "rejected":
-            names.setdefault((round(view.box.x, 3), round(view.box.y, 3)), view.name)
-    boxes = [Box(box["x"], box["y"], box["width"], box["height"]) for model, box in found if model == found[0][0]]
-    return tuple(FaceBox(box, names.get((round(box.x, 3), round(box.y, 3)), "")) for box in boxes)
+    """Face boxes as the newest model saw them, left to right."""
+    rows = list(Vector.objects.filter(post_id=post.pk, kind=Vector.Kind.FACE).defer("data").order_by("-pk"))
+    newest = [row for row in rows if row.model_version == rows[0].model_version]
+    named = [view for view in views if view.box is not None and view.state != "rejected"]
+    found = []
+    for row in sorted(newest, key=lambda row: row.number):
+        if box := box_of(row.box):
+            names = (view.name for view in named if view.box is not None and _same(view.box, box))
+            found.append(FaceBox(box, next(names, "")))
+    return tuple(found)
+
+
+def _same(one: Box, other: Box, tolerance: float = 0.005) -> bool:
+    """Whether two boxes are one face's: they are stored apart, each rounded in its own way."""
+    return abs(one.x - other.x) <= tolerance and abs(one.y - other.y) <= tolerance

@@ -87,3 +87,8 @@ class Post(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("post-detail", args=[self.pk])
+
+    @property
+    def preview_url(self) -> str:
+        """A small version for grids; the file itself where browsers show no picture."""
+        return self.picture.url if self.file_ext == "bin" else reverse("preview", args=[self.sha256])

@@ -78,7 +78,8 @@ def post(row: Post, request: HttpRequest) -> dict[str, Any]:
         body[f"tag_count_{key}"] = len(names[category])
         body[f"tag_string_{key}"] = " ".join(names[category])
     body["media_asset"] = _media_asset(row, url)
-    return {**body, "file_url": url, "large_file_url": url, "preview_file_url": url}
+    preview = request.build_absolute_uri(row.preview_url)
+    return {**body, "file_url": url, "large_file_url": url, "preview_file_url": preview}
 
 
 def _media_asset(row: Post, url: str) -> dict[str, Any]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.decorators import login_required, permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from booru_ml.errors import BooruError
+from booru_ml.errors import BooruError, NotFound
 from deploy.demo.board import insight as insights
-from deploy.demo.board import selectors, services
+from deploy.demo.board import selectors, services, tagnames
 from deploy.demo.board.forms import EditForm
 from deploy.demo.board.models import Post
 from deploy.demo.board.sniff import CONTENT_TYPES
+from embeddings import services as embeddings
+from embeddings.types import SupportRef
+from tagging import services as tagging
 
 SIMILAR = 12
 
@@ -46,6 +49,7 @@ def _page(request: HttpRequest, post: Post, *, form: EditForm | None = None, sta
         "ratings": Post.Rating.choices,
         "is_picture": post.file_ext in CONTENT_TYPES,
         "may_edit": request.user.has_perm("board.change_post"),
+        "may_teach": request.user.has_perm("booru_embeddings.enrol_subject"),
     }
     return render(request, "board/post_detail.html", context, status=status)
 
@@ -64,12 +68,14 @@ def insight(request: HttpRequest, post_id: int) -> HttpResponse:
 def similar(request: HttpRequest, post_id: int) -> HttpResponse:
     """Posts that look alike, as a part that the page asks for after it has been shown."""
     post = _visible(request, post_id)
-    from embeddings import services as embeddings
-
-    found = {item.post_id: item.similarity for item in embeddings.near(post_id=post.pk, limit=SIMILAR + 1)}
-    found.pop(post.pk, None)
+    try:
+        near = embeddings.near(post_id=post.pk, limit=SIMILAR)
+    except NotFound:
+        # Not analysed yet, or never: nothing looks alike so far.
+        near = ()
+    found = {item.post_id: item.similarity for item in near}
     posts = {item.pk: item for item in selectors.living(found, viewer=request.user)}
-    neighbours = [(posts[pk], max(0.0, likeness)) for pk, likeness in found.items() if pk in posts][:SIMILAR]
+    neighbours = [(posts[pk], max(0.0, likeness)) for pk, likeness in found.items() if pk in posts]
     return render(request, "board/_similar.html", {"neighbours": neighbours})
 
 
@@ -88,12 +94,28 @@ def edit(request: HttpRequest, post_id: int) -> HttpResponse:
     return _page(request, _visible(request, post_id), form=form, status=422)
 
 
+@permission_required("booru_embeddings.enrol_subject", raise_exception=True)
+@require_POST
+def teach(request: HttpRequest, post_id: int) -> HttpResponse:
+    """Enrols the post's picture as showing a character or as an artist's work."""
+    post = _visible(request, post_id)
+    try:
+        name = tagnames.normalise(request.POST.get("name", ""))
+        subject = embeddings.enrol(
+            name=name, category=request.POST.get("category", ""), posts=[SupportRef(post.pk)], actor=request.user
+        )
+    except BooruError as error:
+        messages.error(request, error.message)
+    else:
+        count = subject.supports.filter(positive=True).count()
+        messages.success(request, f"{subject.name} is known by {count} picture{'s' * (count != 1)} now.")
+    return redirect(post)
+
+
 @login_required
 @require_POST
 def decide(request: HttpRequest, post_id: int, suggestion_id: int) -> HttpResponse:
     _visible(request, post_id)
-    from tagging import services as tagging
-
     verbs = {"accept": tagging.accept, "reject": tagging.reject}
     verb = verbs.get(request.POST.get("verb", ""))
     if verb is None:
@@ -110,8 +132,6 @@ def decide(request: HttpRequest, post_id: int, suggestion_id: int) -> HttpRespon
 @require_POST
 def undo(request: HttpRequest, post_id: int, decision_id: int) -> HttpResponse:
     _visible(request, post_id)
-    from tagging import services as tagging
-
     try:
         tagging.undo(decision_id=decision_id, actor=request.user)
     except BooruError as error:

@@ -9,6 +9,7 @@
   const list = form.querySelector("[data-files]");
   const button = form.querySelector("button.primary");
   const waiting = new Map();
+  drop.classList.add("enhanced");
 
   const size = (bytes) => bytes < 1048576 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`;
 
