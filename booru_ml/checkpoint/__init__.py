@@ -69,7 +69,7 @@ class Checkpoint:
             heads, thresholds = _implied(source, config, shapes)
         name = str((booru or {}).get("name") or source.path.name.lower())
         if not schema.NAME.fullmatch(name):
-            source.fail(f"the name {name[:60]!r} must be lower-case letters, digits, '.', '_' and '-' (≤ 40 characters)")
+            source.fail(f"the name {name[:60]!r} must be lower-case letters, digits, '.', '_', '-', at most 40")
         digest = hashlib.sha256()
         for file in files.IDENTITY:
             if file in source:
@@ -175,7 +175,7 @@ def _implied(
         return heads, {}
     listed, best = labels.read_wd_labels(source)
     if len(listed) != config.get("num_classes"):
-        source.fail(f"{files.WD_LABELS} lists {len(listed):,} labels, the network has {config.get('num_classes')} outputs")
+        source.fail(f"{files.WD_LABELS} lists {len(listed)} labels; the network's num_classes differs")
     ratings = [i for i, label in enumerate(listed) if label.category is Category.RATING]
     if ratings:
         heads["rating"] = Head(

@@ -14,6 +14,7 @@ from booru_ml.types import Category
 Fail = Callable[[str], Any]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+HEAD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _ARCHITECTURE = re.compile(r"[a-z0-9_]{1,100}(\.[a-z0-9_]{1,60})?")
 # Arguments of timm's factory that would read other files or reach the network.
 _LOADERS = re.compile(r"pretrained|checkpoint|cache_dir|file|url|hub|num_classes")
@@ -26,6 +27,10 @@ class HeadKind(StrEnum):
     SIGMOID = "sigmoid"
     ORDINAL = "ordinal"
     HEATMAP = "heatmap"
+
+
+_VECTORS = (HeadKind.EMBEDDING, HeadKind.STYLE)
+_SCORED = (HeadKind.SOFTMAX, HeadKind.SIGMOID, HeadKind.ORDINAL)
 
 
 class Pool(StrEnum):
@@ -79,6 +84,7 @@ class Head:
     dim: int | None = None
     inputs: tuple[str, ...] = ("pooled",)
     stages: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ()
     source: str = ""
     matrix: tuple[tuple[float, ...], ...] = ()
     rows: tuple[int, ...] = ()
@@ -90,8 +96,13 @@ class Head:
     projected: bool = False
 
     @property
+    def is_vector(self) -> bool:
+        return self.kind in _VECTORS
+
+    @property
     def scored(self) -> bool:
-        return self.kind in (HeadKind.SOFTMAX, HeadKind.SIGMOID, HeadKind.ORDINAL)
+        """Whether it gives probabilities over labels."""
+        return self.kind in _SCORED
 
 
 def _numbers(value: Any, count: int | None, what: str, fail: Fail, *, low: float = -1e6, high: float = 1e6) -> Any:
@@ -167,18 +178,18 @@ def preprocess(config: Mapping[str, Any], *, wd: bool, fail: Fail) -> Preprocess
 def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, Head], fail: Fail) -> Head:
     """One entry of ``booru.heads``; ``earlier`` are the entries above it, which it may build on."""
     where = f"booru.heads.{name}"
-    if not NAME.fullmatch(name) or not isinstance(said, dict):
-        fail(f"{where} must be a lower-case name with an object")
+    if not HEAD_NAME.fullmatch(name) or not isinstance(said, dict):
+        fail(f"{where} must be a lower-case name without dots, with an object")
     kinds = tuple(HeadKind)
     if said.get("kind") not in kinds:
-        fail(f"{where}.kind {said.get('kind')!r} is unknown here (known: {', '.join(kinds)}). A newer release may read it")
+        fail(f"{where}.kind {said.get('kind')!r} is unknown here ({', '.join(kinds)}). A newer release may read it")
     kind = HeadKind(said["kind"])
     dim = said.get("dim")
     if dim is not None:
         dim = int(_numbers([dim], 1, f"{where}.dim", fail, low=1, high=65_536)[0])
-    if kind in (HeadKind.EMBEDDING, HeadKind.STYLE) and dim is None:
+    if kind in _VECTORS and dim is None:
         fail(f"{where}.dim must say how long the vector is")
-    if kind in (HeadKind.SOFTMAX, HeadKind.SIGMOID, HeadKind.ORDINAL) and len(labels) < 1 + (kind != HeadKind.SIGMOID):
+    if kind in _SCORED and len(labels) < 1 + (kind != HeadKind.SIGMOID):
         fail(f"{where} has no labels. Name them in labels.csv (columns head, name, category)")
     inputs = said.get("inputs", ["pooled"])
     if not isinstance(inputs, list) or not inputs or not set(inputs) <= {"pooled"} | _vectors(earlier):
@@ -186,6 +197,9 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
     stages = _numbers(said.get("stages", []), None, f"{where}.stages", fail, low=0, high=63)
     if kind in (HeadKind.STYLE, HeadKind.HEATMAP) and not stages:
         fail(f"{where}.stages must name the feature maps it looks at")
+    regions = said.get("regions", [])
+    if not isinstance(regions, list) or not all(region in ("upper", "middle", "lower") for region in regions):
+        fail(f"{where}.regions must be a list of upper, middle and lower")
     channels = said.get("channels", [])
     if not isinstance(channels, list) or not all(isinstance(c, str) and NAME.fullmatch(c) for c in channels):
         fail(f"{where}.channels must be a list of names")
@@ -211,6 +225,7 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
         dim=dim,
         inputs=tuple(inputs),
         stages=tuple(int(stage) for stage in stages),
+        regions=tuple(regions),
         source=source,
         matrix=matrix,
         rows=tuple(range(len(labels))) if source == "classifier" else (),
@@ -224,7 +239,7 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
 
 
 def _vectors(earlier: Mapping[str, Head]) -> set[str]:
-    return {name for name, head in earlier.items() if head.kind in (HeadKind.EMBEDDING, HeadKind.STYLE)}
+    return {name for name, head in earlier.items() if head.is_vector}
 
 
 def _derivation(
@@ -235,7 +250,7 @@ def _derivation(
         return source, ()
     if not isinstance(source, str) or source not in earlier or earlier[source].kind is not HeadKind.SOFTMAX:
         fail(f"{where}.source must be classifier or a softmax head named above it, not {source!r}")
-    matrix = said.get("matrix")
+    matrix = said.get("matrix", [])
     if said["kind"] != HeadKind.SOFTMAX or not isinstance(matrix, list) or len(matrix) != len(labels):
         fail(f"{where}.matrix must have one row for each of the softmax head's {len(labels)} labels")
     width = len(earlier[source].labels)

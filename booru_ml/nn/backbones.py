@@ -13,7 +13,7 @@ from booru_ml.errors import CheckpointError
 
 
 class Features(NamedTuple):
-    """``pooled`` (B, D), before any classifier; ``maps`` (B, C, H, W) by stage, the index in timm's ``feature_info``."""
+    """``pooled`` (B, D), before any classifier; ``maps`` (B, C, H, W) by stage, its index in ``feature_info``."""
 
     pooled: Tensor
     maps: Mapping[int, Tensor]
@@ -37,7 +37,8 @@ class Backbone(nn.Module):
     @property
     def width(self) -> int:
         """Length of the pooled features."""
-        return int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+        model: Any = self.model
+        return int(getattr(model, "head_hidden_size", None) or model.num_features)
 
     @property
     def classifier(self) -> nn.Module:
@@ -79,9 +80,7 @@ def create(architecture: str, model_args: Mapping[str, Any], num_classes: int) -
     return model.eval()
 
 
-def load(
-    architecture: str, model_args: Mapping[str, Any], num_classes: int, state: Mapping[str, Tensor]
-) -> nn.Module:
+def load(architecture: str, model_args: Mapping[str, Any], num_classes: int, state: Mapping[str, Tensor]) -> nn.Module:
     """The model with exactly these tensors.
 
     It is laid out without memory first and compared with the tensors' shapes, so a configuration that describes more

@@ -13,7 +13,7 @@ from booru_ml.nn import pooling
 from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
 from booru_ml.nn.sessions import Outputs, Session, open_session
 from booru_ml.nn.transforms import crop_square, fit, normalise, shape_key
-from booru_ml.types import Face, FloatArray, Finding, PixelArray, Scores
+from booru_ml.types import Face, Finding, FloatArray, PixelArray, Scores
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint, Head

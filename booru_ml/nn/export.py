@@ -7,8 +7,11 @@ both runtimes read the same bytes.
 from __future__ import annotations
 
 import json
+import logging
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +60,7 @@ def _graph(checkpoint: Checkpoint) -> onnx.ModelProto:
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(self.net(pixels).values())
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         program = torch.onnx.export(
             Flat().eval(),
             (torch.zeros(2, *shape),),
@@ -70,13 +72,29 @@ def _graph(checkpoint: Checkpoint) -> onnx.ModelProto:
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
             verbose=False,
         )
-    if program is None:
-        raise CheckpointError("torch gave no ONNX program")
-    # Constants only: the exporter's full optimisation would melt batch norms into copies of the weights, and the
-    # runtime does the same fusion by itself when it loads the graph.
-    fold_constants(program.model, onnx_shape_inference=True)
-    remove_unused_nodes(program.model)
-    return program.model_proto
+        if program is None:
+            raise CheckpointError("torch gave no ONNX program")
+        # Constants only: the exporter's full optimisation would melt batch norms into copies of the weights, and the
+        # runtime does the same fusion by itself when it loads the graph.
+        fold_constants(program.model, onnx_shape_inference=True)
+        remove_unused_nodes(program.model)
+        return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters tell every step to whoever listens; only what goes wrong is news here."""
+    loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,58 +12,38 @@ from torch.nn import functional as F  # noqa: N812
 
 from booru_ml.checkpoint.schema import Head, HeadKind
 from booru_ml.errors import CheckpointError
+from booru_ml.nn.style import statistics, width
 
 if TYPE_CHECKING:
     from booru_ml.nn.backbones import Backbone, Features
 
-EPSILON = 1e-6
 
+class Vector(nn.Module):
+    """Raw features less ``mean``, by ``projection`` (dim × width; whitening, or fewer dimensions), then L2.
 
-class Embedding(nn.Module):
-    """Pooled features less ``mean``, by ``projection`` (dim × width) where the checkpoint has them, then L2."""
+    A head that is not ``projected`` keeps the features' own axes; without a mean of its own it is centred at zero.
+    """
+
+    mean: Tensor
+    projection: Tensor | None
 
     def __init__(self, head: Head, width: int) -> None:
         super().__init__()
+        self.stages, self.regions = head.stages, head.regions
+        if not head.projected and head.dim != width:
+            raise CheckpointError(f"Head {head.name}: dim is {head.dim}, its features have {width}.")
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("projection", torch.zeros(head.dim or width, width) if head.projected else None)
-        if self.projection is None and head.dim != width:
-            raise CheckpointError(f"Head {head.name}: dim is {head.dim}, the backbone gives {width}.")
 
     def forward(self, features: Features, _: Mapping[str, Tensor]) -> Tensor:
-        vector = features.pooled - self.mean
+        vector = self.raw(features) - self.mean
         if self.projection is not None:
             vector = vector @ self.projection.T
         return F.normalize(vector, dim=1)
 
-
-class Style(nn.Module):
-    """Mean and standard deviation of each channel of early and middle maps: how it is drawn, not what.
-
-    (Gatys et al. 2016; Huang & Belongie 2017.) Statistics are centred by ``mean`` and scaled by ``scale``, then L2.
-    """
-
-    def __init__(self, head: Head, channels: Mapping[int, int]) -> None:
-        super().__init__()
-        self.stages = head.stages
-        width = 2 * sum(channels[stage] for stage in head.stages)
-        if width != head.dim:
-            raise CheckpointError(f"Head {head.name}: dim is {head.dim}, its stages give {width}.")
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
-
-    def forward(self, features: Features, _: Mapping[str, Tensor]) -> Tensor:
-        return F.normalize((style_statistics(features, self.stages) - self.mean) * self.scale, dim=1)
-
-
-def style_statistics(features: Features, stages: tuple[int, ...]) -> Tensor:
-    """Raw statistics (B, 2·ΣC): for each stage its channels' means, then their standard deviations."""
-    parts = []
-    for stage in stages:
-        flat = features.maps[stage].flatten(2)
-        mean = flat.mean(dim=2)
-        spread = (flat - mean.unsqueeze(2)).square().mean(dim=2)
-        parts += [mean, (spread + EPSILON).sqrt()]
-    return torch.cat(parts, dim=1)
+    def raw(self, features: Features) -> Tensor:
+        """The features before any centring: pooled ones, or, where the head names stages, their maps' statistics."""
+        return statistics(features.maps, self.stages, self.regions) if self.stages else features.pooled
 
 
 class Scored(nn.Module):
@@ -78,7 +59,7 @@ class Scored(nn.Module):
         self.inputs = head.inputs
         out = 1 if head.kind is HeadKind.ORDINAL else len(head.labels)
         widths = [width, *head.hidden, out]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         if head.kind is HeadKind.ORDINAL:
             self.register_buffer("thresholds", torch.arange(len(head.labels) - 1, dtype=torch.float32))
 
@@ -91,6 +72,8 @@ class Scored(nn.Module):
 
 class FromClassifier(nn.Module):
     """Rows of the backbone's own last layer."""
+
+    rows: Tensor
 
     def __init__(self, head: Head, classifier: nn.Module) -> None:
         super().__init__()
@@ -107,6 +90,8 @@ class FromClassifier(nn.Module):
 class Derived(nn.Module):
     """Another head's probabilities by a constant matrix (own labels × its labels, columns adding up to one)."""
 
+    matrix: Tensor
+
     def __init__(self, head: Head) -> None:
         super().__init__()
         self.source = head.source
@@ -117,23 +102,42 @@ class Derived(nn.Module):
 
 
 class Heatmap(nn.Module):
-    """Convolutions on one feature map, (B, planes, H, W) of raw values; ``booru_ml.nn.faces`` reads them."""
+    """Convolutions on feature maps, (B, planes, H, W) of raw values; ``booru_ml.nn.faces`` reads them.
+
+    Several stages are joined from the coarsest to the finest, whose H and W the planes have: each is brought to the
+    first hidden width by a 1×1 convolution and added (Lin et al., "Feature Pyramid Networks", 2017).
+    """
 
     def __init__(self, head: Head, channels: Mapping[int, int]) -> None:
         super().__init__()
-        self.stage = head.stages[0]
-        widths = [channels[self.stage], *head.hidden, len(head.channels)]
+        self.stages = tuple(sorted(head.stages))
+        several = len(self.stages) > 1
+        if several and not head.hidden:
+            raise CheckpointError(f"Head {head.name}: several stages need a hidden width to meet in.")
+        joined = [channels[stage] for stage in self.stages] if several else []
+        self.laterals = nn.ModuleList(nn.Conv2d(width, head.hidden[0], 1) for width in joined)
+        widths = [*(head.hidden if several else [channels[self.stages[0]], *head.hidden]), len(head.channels)]
         last = len(widths) - 2
         self.layers = nn.ModuleList(
             nn.Conv2d(a, b, 1 if i == last and i else head.kernel, padding="same")
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
 
     def forward(self, features: Features, _: Mapping[str, Tensor]) -> Tensor:
-        x = features.maps[self.stage]
+        x = self.join([features.maps[stage] for stage in self.stages])
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
-        return self.layers[-1](x)
+        maps: Tensor = self.layers[-1](x)
+        return maps
+
+    def join(self, maps: Sequence[Tensor]) -> Tensor:
+        """One map (B, C, H, W) of the maps, finest first."""
+        if not self.laterals:
+            return maps[0]
+        joined = self.laterals[-1](maps[-1])
+        for lateral, finer in zip(reversed(self.laterals[:-1]), reversed(maps[:-1]), strict=True):
+            joined = lateral(finer) + F.interpolate(joined, size=finer.shape[2:], mode="nearest")
+        return F.relu(joined)
 
 
 def probabilities(logits: Tensor, kind: HeadKind, thresholds: Tensor | None = None) -> Tensor:
@@ -151,10 +155,8 @@ def probabilities(logits: Tensor, kind: HeadKind, thresholds: Tensor | None = No
 
 def build(head: Head, backbone: Backbone, widths: Mapping[str, int]) -> nn.Module:
     """The module of one head; ``widths`` are the lengths of the vectors it may take as input."""
-    if head.kind is HeadKind.EMBEDDING:
-        return Embedding(head, backbone.width)
-    if head.kind is HeadKind.STYLE:
-        return Style(head, backbone.channels)
+    if head.is_vector:
+        return Vector(head, width(backbone.channels, head.stages, head.regions) if head.stages else backbone.width)
     if head.kind is HeadKind.HEATMAP:
         return Heatmap(head, backbone.channels)
     if head.source == "classifier":

@@ -31,22 +31,21 @@ class Network(nn.Module):
         self.heads = nn.ModuleDict()
         widths = {"pooled": backbone.width}
         for name, head in declared.items():
-            # Names of modules may not hold dots; names of heads may.
-            self.heads[name.replace(".", "__")] = heads.build(head, backbone, widths)
-            if head.kind in (HeadKind.EMBEDDING, HeadKind.STYLE):
+            self.heads[name] = heads.build(head, backbone, widths)
+            if head.is_vector:
                 widths[name] = head.dim or 0
         self.names = tuple(declared)
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
         features = self.backbone.features(batch)
         found: dict[str, Tensor] = {}
-        for name, module in zip(self.names, self.heads.values(), strict=True):
+        for name, module in self.heads.items():
             found[name] = module(features, found)
         return found
 
     def head_state(self) -> dict[str, Tensor]:
         """The heads' own tensors under ``<head>.<tensor>``, as ``heads.safetensors`` holds them."""
-        return {key.replace("__", "."): tensor for key, tensor in self.heads.state_dict().items()}
+        return dict(self.heads.state_dict())
 
 
 def load(checkpoint: Checkpoint) -> Network:
@@ -65,13 +64,8 @@ def load(checkpoint: Checkpoint) -> Network:
 def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
     wanted = network.head_state()
     given = _tensors(checkpoint.path / files.HEADS) if files.HEADS in checkpoint.sums else {}
-    # An embedding or a style without tensors of its own is centred at zero, at scale one.
-    plain = {
-        f"{head.name}.{tensor}"
-        for head in checkpoint.heads.values()
-        if head.kind in (HeadKind.EMBEDDING, HeadKind.STYLE)
-        for tensor in ("mean", "scale")
-    }
+    # A vector without a mean of its own is centred at zero.
+    plain = {f"{name}.mean" for name, head in checkpoint.heads.items() if head.is_vector}
     wrong = sorted(
         key
         for key in wanted.keys() | given.keys()
@@ -91,6 +85,6 @@ def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        return dict(load_file(path))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}. Fetch the checkpoint again.") from error

@@ -87,9 +87,11 @@ class TorchSession:
         torch.set_num_threads(threads)
         self.device = torch.device(_device(torch, device))
         self._half = half and self.device.type == "cuda"
-        self._network: Any = network.load(checkpoint).to(self.device)
+        # ``Any``: torch's own stubs do not know a module's memory format.
+        net: Any = network.load(checkpoint)
+        self._network = net.to(self.device)
         if self.device.type == "cuda":
-            self._network = self._network.to(memory_format=torch.channels_last)
+            self._network = net.to(memory_format=torch.channels_last)
 
     def run(self, batch: FloatArray, *, only: Collection[str] = ()) -> Outputs:
         try:
@@ -143,7 +145,7 @@ def open_session(checkpoint: Checkpoint, *, runtime: str = "auto", device: str =
         )
     if runtime == "onnx" or (runtime == "auto" and checkpoint.has_onnx and not _gpu_wanted(device)):
         return OnnxSession(checkpoint, threads=threads)
-    if not _torch_installed():
+    if not torch_installed():
         raise CheckpointError(
             f"Checkpoint {checkpoint.path} needs torch and timm here, which are not installed. "
             "Install booru-ml[gpu], or add a model.onnx to the folder."
@@ -151,7 +153,8 @@ def open_session(checkpoint: Checkpoint, *, runtime: str = "auto", device: str =
     return TorchSession(checkpoint, device=device, threads=threads, half=True)
 
 
-def _torch_installed() -> bool:
+def torch_installed() -> bool:
+    """Whether torch and timm could be imported; imports neither."""
     from importlib.util import find_spec
 
     return find_spec("torch") is not None and find_spec("timm") is not None
@@ -160,7 +163,7 @@ def _torch_installed() -> bool:
 def _gpu_wanted(device: str) -> bool:
     if device.startswith("cuda"):
         return True
-    if device != "auto" or not _torch_installed():
+    if device != "auto" or not torch_installed():
         return False
     import torch
 

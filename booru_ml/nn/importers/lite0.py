@@ -12,13 +12,14 @@ from torch import Tensor
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import backbones
-from booru_ml.nn.importers import folder
+from booru_ml.nn.importers import card
+from booru_ml.nn.writing import Draft, write
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 # How many of the package's flat blocks stand in each of timm's stages.
 STAGES = (1, 2, 2, 3, 3, 4, 1)
-STYLE_STAGES = (0, 1, 2, 3)
-STYLE_DIM = 2 * (16 + 24 + 40 + 112)
+STYLE_STAGES = (1, 2, 3)
+STYLE_DIM = 2 * (24 + 40 + 112)
 
 _TOP = {
     "_conv_stem.": "conv_stem.",
@@ -107,9 +108,8 @@ def config() -> dict[str, Any]:
 
 
 def build(target: Path) -> Checkpoint:
-    """Writes the folder and proves that timm's forward answers as the package's own tensors say."""
+    """Writes the folder; every tensor of the package must have its place in timm's model, in shape and number."""
     state = read()
-    backbones.load(ARCHITECTURE, {}, 1000, state)  # every tensor has its place and shape
+    backbones.load(ARCHITECTURE, {}, 1000, state)
     weights = {key: tensor for key, tensor in state.items() if not key.startswith("classifier.")}
-    card = (Path(__file__).parent / "cards" / "lite0.md").read_text(encoding="utf-8")
-    return folder.write(target, config=config(), weights=weights, heads={}, labels=[], thresholds=[], card=card)
+    return write(target, Draft(config(), weights, card=card("lite0")))

@@ -12,7 +12,8 @@ from torch import Tensor
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import network
-from booru_ml.nn.importers import folder, tfjs
+from booru_ml.nn.importers import card, tfjs
+from booru_ml.nn.writing import Draft, write
 from booru_ml.types import FloatArray
 
 ARCHITECTURE = "mobilenetv2_100"
@@ -23,8 +24,8 @@ STAGES = (1, 2, 3, 4, 3, 3, 1)
 TOLERANCE = 1e-4
 
 # Rows g, s, q, e; columns as CLASSES. Each column says what a picture that is surely of this class would be rated.
-# The classes are coarser than the ratings: what "drawing" and "neutral" hold is nearly always general, "sexy" is clothed
-# or partly clothed, "hentai" reaches from suggestive to explicit drawings, "porn" is explicit. A prior, not a training.
+# The classes are coarser than the ratings: what "drawing" and "neutral" hold is nearly always general, "sexy" is
+# suggestive, "hentai" reaches from suggestive to explicit drawings, "porn" is explicit. A prior, not a training.
 RATING = (
     (0.90, 0.05, 0.92, 0.02, 0.10),
     (0.08, 0.15, 0.07, 0.05, 0.55),
@@ -139,26 +140,27 @@ THRESHOLDS = (
     ("nsfw", "", "", 0.5),
     ("nsfw", "", "hentai", 0.4),
     ("nsfw", "", "porn", 0.4),
-    ("rating", "", "", 0.4),
+    ("rating", "", "", 0.5),
+    ("rating", "", "e", 0.6),
     ("medium", "", "", 0.8),
 )
 
 
 def build(target: Path, package: Path) -> Checkpoint:
-    """Writes the folder and proves it against a forward of the package's own graph.
+    """Writes the folder after proving it against a forward of the package's own graph.
 
-    Raises ``CheckpointError`` where a probability differs by more than ``TOLERANCE``; then the folder is not usable.
+    Raises ``CheckpointError`` where a probability differs by more than ``TOLERANCE``; then nothing is kept.
     """
     model = tfjs.read(package)
     weights, heads = converted(model)
-    card = (Path(__file__).parent / "cards" / "nsfwjs.md").read_text(encoding="utf-8")
-    checkpoint = folder.write(
-        target, config=config(), weights=weights, heads=heads, labels=LABELS, thresholds=THRESHOLDS, card=card
-    )
-    worst = difference(checkpoint, model)
-    if not worst <= TOLERANCE:
-        raise CheckpointError(f"the converted network differs from the original by {worst:.1e}; nothing was kept")
-    return checkpoint
+
+    def faithful(checkpoint: Checkpoint) -> None:
+        worst = difference(checkpoint, model)
+        if not worst <= TOLERANCE:
+            raise CheckpointError(f"The converted network differs from the original by {worst:.1e}; nothing was kept.")
+
+    draft = Draft(config(), weights, heads, LABELS, THRESHOLDS, card("nsfwjs"))
+    return write(target, draft, check=faithful)
 
 
 def difference(checkpoint: Checkpoint, model: tfjs.KerasModel) -> float:

@@ -1,4 +1,4 @@
-"""Weights and layers of the TensorFlow.js bundles that the npm package nsfwjs carries, by the standard library and numpy."""
+"""Weights and layers of the TensorFlow.js bundles in the npm package nsfwjs, by the standard library and numpy."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def _weights(group: list[dict[str, Any]], raw: bytes) -> dict[str, FloatArray]:
             raise ValueError(f"{entry['name']} is not float32 in uint8")
         count = int(np.prod(entry["shape"]))
         steps = np.frombuffer(raw, np.uint8, count, at).astype(np.float32)
-        found[entry["name"]] = (steps * np.float32(quantised["scale"]) + np.float32(quantised["min"])).reshape(entry["shape"])
+        found[entry["name"]] = (steps * np.float32(quantised["scale"]) + np.float32(quantised["min"])).reshape(
+            entry["shape"]
+        )
         at += count
     if at != len(raw):
         raise ValueError(f"{len(raw) - at} bytes of weights are left over")
@@ -98,7 +100,7 @@ def forward(model: KerasModel, batch: FloatArray) -> FloatArray:
     return outputs[model.layers[-1]["config"]["name"]]
 
 
-def _layer(kind: str, config: dict[str, Any], inputs: list[FloatArray], own: dict[str, FloatArray]) -> FloatArray:
+def _layer(kind: str, config: dict[str, Any], inputs: list[FloatArray], own: dict[str, FloatArray]) -> Any:
     x = inputs[0]
     match kind:
         case "InputLayer" | "Dropout":
@@ -126,7 +128,7 @@ def _layer(kind: str, config: dict[str, Any], inputs: list[FloatArray], own: dic
     raise CheckpointError(f"the import knows no Keras layer {kind}")
 
 
-def _windows(x: FloatArray, config: dict[str, Any]) -> FloatArray:
+def _windows(x: FloatArray, config: dict[str, Any]) -> Any:
     """Sliding windows (N, H', W', C, k, k) under Keras' padding and strides; ``same`` pads more at the end."""
     size, stride = config["kernel_size"], config["strides"]
     if config["padding"] == "same":
@@ -136,7 +138,7 @@ def _windows(x: FloatArray, config: dict[str, Any]) -> FloatArray:
     return view[:, :: stride[0], :: stride[1]]
 
 
-def _activate(x: FloatArray, config: dict[str, Any]) -> FloatArray:
+def _activate(x: FloatArray, config: dict[str, Any]) -> Any:
     match config.get("activation", "linear"):
         case "linear":
             return x

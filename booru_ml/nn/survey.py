@@ -1,0 +1,69 @@
+"""How a checkpoint's scores lie over a folder of pictures: the figures of its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from booru_ml.errors import InvalidInput
+from booru_ml.nn.sessions import open_session
+from booru_ml.nn.transforms import fit, normalise
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.types import PixelArray
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One label's scores: mean, 90th and 99th percentile, maximum."""
+
+    head: str
+    label: str
+    mean: float
+    high: float
+    higher: float
+    highest: float
+
+
+def survey(checkpoint: Checkpoint, paths: Iterable[Path]) -> Iterator[Line]:
+    """A line for each label of each scored head."""
+    session = open_session(checkpoint)
+    answers = []
+    for path in paths:
+        fitted = fit(read_picture(path), checkpoint.preprocess)
+        answers.append(session.run(normalise([fitted], checkpoint.preprocess)))
+    for head in checkpoint.heads.values():
+        if not head.scored:
+            continue
+        table = np.concatenate([answer[head.name] for answer in answers])
+        for label, values in zip(head.labels, table.T, strict=True):
+            high, higher, highest = (float(value) for value in np.quantile(values, [0.9, 0.99, 1.0]))
+            yield Line(head.name, label.name, float(values.mean()), high, higher, highest)
+
+
+def pictures(folders: Sequence[Path], *, most: int) -> list[Path]:
+    """Up to ``most`` picture files of each folder, evenly over its sorted list. Raises ``InvalidInput``."""
+    found: list[Path] = []
+    for folder in folders:
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not files:
+            raise InvalidInput(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
+        found += files[:: -(-len(files) // most)]
+    return found
+
+
+def read_picture(path: Path) -> PixelArray:
+    """A trusted picture of one's own, upright, alpha on white, H×W×3 uint8."""
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGBA")
+    white = Image.new("RGBA", upright.size, "white")
+    white.alpha_composite(upright)
+    return np.asarray(white.convert("RGB"))

@@ -1,0 +1,75 @@
+"""What a checkpoint answers, on pictures made of numbers alone: does it run, and do both runtimes agree?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from booru_ml.errors import CheckpointError
+from booru_ml.nn.sessions import OnnxSession, Outputs, open_session, torch_installed
+from booru_ml.nn.transforms import fit, normalise
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.types import FloatArray, PixelArray
+
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``runtimes`` that ran; ``differences``: per head, the largest difference between them (empty: only one ran)."""
+
+    runtimes: tuple[str, ...]
+    differences: Mapping[str, float] = field(default_factory=dict)
+
+
+def patterns() -> list[PixelArray]:
+    """Ramps, blocks, noise and plain white, H×W×3 uint8."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:160, 0:120]
+    ramps = np.stack([rows, columns * 2, (rows + columns) // 2], axis=-1).astype(np.uint8)
+    blocks = np.kron(random.integers(0, 256, (8, 10, 3)), np.ones((24, 24, 1))).astype(np.uint8)
+    noise = random.integers(0, 256, (90, 200, 3)).astype(np.uint8)
+    return [ramps, blocks, noise, np.full((50, 50, 3), 255, np.uint8)]
+
+
+def verify(checkpoint: Checkpoint) -> Verdict:
+    """Runs a loaded checkpoint on every runtime at hand. Raises ``CheckpointError`` for what cannot be right."""
+    batch = normalise([fit(frame, checkpoint.preprocess) for frame in patterns()], checkpoint.preprocess)
+    answers: dict[str, Outputs] = {}
+    if checkpoint.has_onnx:
+        answers["onnx"] = OnnxSession(checkpoint).run(batch)
+    if torch_installed() or not checkpoint.has_onnx:
+        answers["torch"] = open_session(checkpoint, runtime="torch", device="cpu").run(batch)
+    for outputs in answers.values():
+        _sane(checkpoint, outputs, len(batch))
+    if len(answers) < 2:
+        return Verdict(tuple(answers))
+    differences = {name: _difference(answers["onnx"][name], answers["torch"][name]) for name in checkpoint.heads}
+    name = max(differences, key=lambda head: differences[head])
+    if differences[name] > TOLERANCE:
+        raise CheckpointError(
+            f"Checkpoint {checkpoint.path}: model.onnx and the weights disagree by {differences[name]:.1e} in head "
+            f"{name}. Write it anew: manage.py booru_model export {checkpoint.path}"
+        )
+    return Verdict(tuple(answers), differences)
+
+
+def _difference(one: FloatArray, other: FloatArray) -> float:
+    return float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else float("inf")
+
+
+def _sane(checkpoint: Checkpoint, outputs: Outputs, count: int) -> None:
+    for name, head in checkpoint.heads.items():
+        value = outputs[name]
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"Checkpoint {checkpoint.path}: head {name} gives numbers that are not finite.")
+        length = head.dim if head.is_vector else len(head.channels or head.labels)
+        if value.shape[:2] != (count, length):
+            raise CheckpointError(
+                f"Checkpoint {checkpoint.path}: head {name} gives {value.shape[1:]} numbers, config.json says {length}."
+            )

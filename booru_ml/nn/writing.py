@@ -1,0 +1,138 @@
+"""Writing checkpoint folders: whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from booru_ml.checkpoint import Checkpoint, files, pin
+from booru_ml.nn.export import export
+
+Check = Callable[[Checkpoint], None]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A folder's contents. ``weights``: the backbone under timm's names; ``heads``: ``<head>.<tensor>``; ``labels``:
+    (head, name, category); ``thresholds``: (head, category, name, threshold) with empty text for "all"."""
+
+    config: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    heads: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Iterable[tuple[str, str, str]] = ()
+    thresholds: Iterable[tuple[str, str, str, float]] = ()
+    card: str = ""
+
+
+def write(target: Path, draft: Draft, *, check: Check | None = None) -> Checkpoint:
+    """Writes ``target`` with its graph and sums; what stood there is replaced only after ``check`` let it pass."""
+    with _Beside(target) as folder:
+        (folder / files.CONFIG).write_text(json.dumps(draft.config, indent=2) + "\n", encoding="utf-8")
+        _save(folder / files.WEIGHTS, draft.weights)
+        _save(folder / files.HEADS, draft.heads)
+        _table(folder / files.LABELS, ("head", "name", "category"), draft.labels)
+        _table(folder / files.THRESHOLDS, ("head", "category", "name", "threshold"), draft.thresholds)
+        (folder / files.CARD).write_text(draft.card, encoding="utf-8")
+        _finish(folder, check)
+    return Checkpoint.load(target)
+
+
+def set_heads(
+    checkpoint: Checkpoint,
+    declared: Mapping[str, Mapping[str, Any]],
+    tensors: Mapping[str, Tensor],
+    labels: Iterable[tuple[str, str, str]] = (),
+    *,
+    faces: Mapping[str, Any] | None = None,
+    check: Check | None = None,
+) -> Checkpoint:
+    """Adds heads to a folder of ours, or replaces those of the same name; the backbone's file is not touched.
+
+    ``declared``: entries of ``booru.heads``; ``tensors``: ``<head>.<tensor>``; ``faces``: a new ``booru.faces``.
+    """
+    with _Beside(checkpoint.path) as folder:
+        shutil.copytree(checkpoint.path, folder, dirs_exist_ok=True)
+        config = json.loads((folder / files.CONFIG).read_text(encoding="utf-8"))
+        config["booru"]["heads"] |= {name: dict(said) for name, said in declared.items()}
+        if faces is not None:
+            config["booru"]["faces"] = dict(faces)
+        (folder / files.CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        kept = load_file(folder / files.HEADS) if (folder / files.HEADS).exists() else {}
+        kept = {key: tensor for key, tensor in kept.items() if key.partition(".")[0] not in declared}
+        _save(folder / files.HEADS, kept | dict(tensors))
+        named = [
+            (head.name, label.name, str(label.category))
+            for head in checkpoint.heads.values()
+            if head.name not in declared
+            for label in head.labels
+        ]
+        _table(folder / files.LABELS, ("head", "name", "category"), [*named, *labels])
+        _finish(folder, check)
+    return Checkpoint.load(checkpoint.path)
+
+
+def renew_graph(checkpoint: Checkpoint, *, check: Check | None = None) -> Checkpoint:
+    """Writes ``model.onnx`` anew and pins the folder again."""
+    with _Beside(checkpoint.path) as folder:
+        shutil.copytree(checkpoint.path, folder, dirs_exist_ok=True)
+        _finish(folder, check)
+    return Checkpoint.load(checkpoint.path)
+
+
+def _finish(folder: Path, check: Check | None) -> None:
+    (folder / files.ONNX).unlink(missing_ok=True)
+    pin(folder)
+    export(Checkpoint.load(folder))
+    pin(folder)
+    if check is not None:
+        check(Checkpoint.load(folder))
+
+
+class _Beside:
+    """A fresh folder beside ``target`` that takes its place when the block ends well, and goes when it does not."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        # The name inside is the target's, as a folder without a section of ours is named by it.
+        self.room = target.parent / f".{target.name}.partial"
+        self.folder = self.room / target.name
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.room, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        return self.folder
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            old = self.room / "old"
+            if self.target.exists():
+                self.target.rename(old)
+            self.folder.rename(self.target)
+        shutil.rmtree(self.room, ignore_errors=True)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    if not tensors:
+        path.unlink(missing_ok=True)
+        return
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
+def _table(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    rows = list(rows)
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
