@@ -71,8 +71,8 @@ class Head:
 
     ``labels``: of softmax, sigmoid and ordinal heads, in the order of their outputs. ``dim``: length of an embedding
     or style vector. ``inputs``: which vectors (``pooled``, ``embedding``, ``style``) feed it, joined. ``stages``: which
-    of the backbone's feature maps (index in timm's ``feature_info``) feed a style or heatmap head. ``source`` is the
-    head whose probabilities ``matrix`` (rows: own labels, columns: the source's) turns into this one's, or
+    of the backbone's feature maps (index in timm's ``feature_info``) feed it (an embedding without them: the pooled
+    features); ``regions``: the thirds whose means join the maps' statistics. ``source`` is the head whose probabilities ``matrix`` (rows: own labels, columns: the source's) turns into this one's, or
     ``classifier`` for the backbone's own last layer, whose ``rows`` it takes. ``channels`` name a heatmap's planes.
     ``hidden``: widths of the layers between input and output; ``kernel``: size of a heatmap's convolutions, pixels;
     ``projected``: whether an embedding goes through a matrix of the weights.
