@@ -77,7 +77,7 @@ def test_queries_do_not_grow_with_the_posts(django_assert_max_num_queries):
     for picture in pictures:
         services.accept(suggestion_id=suggestion(picture).pk, actor=picture.uploader)
         suggestion(picture, "smile")
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         assert all(len(views) == 2 for views in suggestions_of([item.pk for item in pictures]).values())
 
 
