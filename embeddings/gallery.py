@@ -23,9 +23,8 @@ from django.db.models import F, Max, Min, QuerySet
 from booru_ml.types import Box, FloatArray
 from embeddings.calibration import calibration
 from embeddings.models import Gallery, Subject, Support, Vector
-from embeddings.prototypes import Calibration, prototypes
+from embeddings.prototypes import Calibration, Supports
 from embeddings.store import box_of, readable
-from embeddings.types import IntArray
 
 BACKGROUND = 256
 """How many of the board's pictures stand for strangers."""
@@ -39,32 +38,21 @@ Revision = tuple[int, uuid.UUID | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """One space's subjects; exemplars (M, D) stand together by subject, ``starts`` (N,) says from where."""
+    """One space's subjects, in the order of ``supports``."""
 
     revision: Revision
-    supports: int
-    """how many there were, of everybody"""
+    support_count: int
+    """how many supports there were, of everybody"""
     reach: int
     """how far the background goes (see ``_reach``)"""
     waiting: tuple[Any, ...] = ()
     """support posts without any vector yet, ``WAITING`` of them at most"""
     subjects: tuple[tuple[int, str, str], ...] = ()
     """(id, name, category)"""
-    exemplars: FloatArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
-    starts: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     posts: tuple[Any, ...] = ()
-    """(M,) the post each exemplar comes from"""
-    prototypes: FloatArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
-    negatives: FloatArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
-    owners: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """(K,) the subject, by place, that each negative is not"""
-    background: FloatArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    """(M,) the post that each exemplar comes from"""
+    supports: Supports = field(default_factory=Supports)
     calibration: Calibration = field(default_factory=Calibration)
-
-    def span(self, place: int) -> slice:
-        """Where the exemplars of the subject at ``place`` are."""
-        end = int(self.starts[place + 1]) if place + 1 < len(self.starts) else len(self.posts)
-        return slice(int(self.starts[place]), end)
 
 
 class Room:
@@ -95,7 +83,7 @@ class Room:
         if time.monotonic() - self._looked[space] < LOOK_SECONDS:
             return False
         self._looked[space] = time.monotonic()
-        if (Support.objects.count(), _reach(*space)[1]) != (held.supports, held.reach):
+        if (Support.objects.count(), _reach(*space)[1]) != (held.support_count, held.reach):
             return True
         return bool(held.waiting) and _analysed(space[0], held.waiting).exists()
 
@@ -120,6 +108,7 @@ def bump() -> int:
 def load(model_version: str, kind: str) -> Snapshot:
     """Reads the space from the database. The revision is read first: what comes later makes it stale, never wrong."""
     at = revision()
+    constants = calibration(model_version, kind)
     count, reach = Support.objects.count(), _reach(model_version, kind)[1]
     category = Subject.Category.ARTIST if kind == Vector.Kind.STYLE else Subject.Category.CHARACTER
     supports = list(
@@ -150,18 +139,20 @@ def load(model_version: str, kind: str) -> Snapshot:
     owners, negatives = readable([(place[subject], data) for subject, data in negative if subject in place])
     return Snapshot(
         revision=at,
-        supports=count,
+        support_count=count,
         reach=reach,
         waiting=_waiting(model_version, post_ids),
         subjects=tuple(names[subject] for subject in order),
-        exemplars=exemplars,
-        starts=starts,
         posts=tuple(post for _, post in keys),
-        prototypes=prototypes(exemplars, starts),
-        negatives=negatives,
-        owners=np.array(owners, dtype=np.int64),
-        background=_background(model_version, kind, set(post_ids)),
-        calibration=calibration(model_version, kind),
+        supports=Supports.of(
+            exemplars,
+            starts,
+            constants,
+            negatives=negatives,
+            owners=np.array(owners, dtype=np.int64),
+            background=_background(model_version, kind, set(post_ids)),
+        ),
+        calibration=constants,
     )
 
 

@@ -7,7 +7,7 @@ each subject's first one. Vectors are L2-normalised, so products are cosines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ class Calibration:
     ``level``, ``spread``: mean and standard deviation of a picture's cosines to strangers; ``drift``: how far the mean
     wanders from picture to picture. ``weight``: how many background pictures those two numbers stand for.
     ``floor``: the standardised score that a stranger reaches where no other subject is enrolled.
-    ``score``, ``margin``, ``subjects``, ``bias``: P = σ(score·s₁ + margin·(s₁ − s₂) + subjects·log n + bias) over
-    standardised scores, n subjects being compared.
+    ``score``, ``margin``, ``subjects``, ``supports``, ``bias``: P = σ(score·s₁ + margin·(s₁ − s₂) + subjects·log n +
+    supports·log k + bias) over standardised scores, n subjects being compared and k exemplars showing this one.
     ``twin``: cosine from which two files show the same picture (re-encoded, resized).
     """
 
@@ -38,8 +38,101 @@ class Calibration:
     score: float = 1.2
     margin: float = 0.8
     subjects: float = -0.5
+    supports: float = 0.0
     bias: float = -3.0
     twin: float = 0.985
+
+
+def _nothing() -> FloatArray:
+    return np.zeros((0, 0), dtype=np.float32)
+
+
+def _nobody() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Supports:
+    """What queries are compared with; ``of`` makes what is derived.
+
+    ``exemplars`` (M, D), ``starts`` (N,), ``prototypes`` (N, D); ``negatives`` (K, D) are known not to be the subject
+    whose place ``owners`` (K,) holds; ``background`` (B, D) are strangers, and what they score against each subject has
+    the mean ``levels`` (N,) and the standard deviation ``spreads`` (N,).
+    """
+
+    exemplars: FloatArray = field(default_factory=_nothing)
+    starts: IntArray = field(default_factory=_nobody)
+    prototypes: FloatArray = field(default_factory=_nothing)
+    negatives: FloatArray = field(default_factory=_nothing)
+    owners: IntArray = field(default_factory=_nobody)
+    background: FloatArray = field(default_factory=_nothing)
+    levels: FloatArray = field(default_factory=_nothing)
+    spreads: FloatArray = field(default_factory=_nothing)
+
+    @classmethod
+    def of(
+        cls,
+        exemplars: FloatArray,
+        starts: IntArray,
+        calibration: Calibration,
+        *,
+        negatives: FloatArray | None = None,
+        owners: IntArray | None = None,
+        background: FloatArray | None = None,
+    ) -> Supports:
+        means = prototypes(exemplars, starts)
+        strangers = background if background is not None and len(background) and len(starts) else exemplars[:0]
+        levels, spreads = strangeness(strangers @ exemplars.T, strangers @ means.T, starts, calibration)
+        return cls(
+            exemplars=exemplars,
+            starts=starts,
+            prototypes=means,
+            negatives=exemplars[:0] if negatives is None else negatives,
+            owners=_nobody() if owners is None else owners,
+            background=strangers,
+            levels=levels,
+            spreads=spreads,
+        )
+
+    @property
+    def sizes(self) -> IntArray:
+        """(N,) how many exemplars each subject has."""
+        return np.diff(np.append(self.starts, len(self.exemplars)))
+
+    def span(self, place: int) -> slice:
+        """Where the exemplars of the subject at ``place`` are."""
+        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.exemplars)
+        return slice(int(self.starts[place]), int(end))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighed:
+    """Queries against subjects: ``similar`` (Q, M) cosines; (Q, N) each: raw ``scores``, ``standard`` deviations above
+    a stranger, ``lead`` over the best rival, ``vetoed`` pairs and ``chances``, the probabilities."""
+
+    similar: FloatArray
+    scores: FloatArray
+    standard: FloatArray
+    lead: FloatArray
+    vetoed: npt.NDArray[np.bool_]
+    chances: FloatArray
+
+
+def weigh(queries: FloatArray, supports: Supports, calibration: Calibration) -> Weighed:
+    """Compares L2-normalised queries (Q, D) with at least one subject."""
+    similar = queries @ supports.exemplars.T
+    scores = soft_best(similar, queries @ supports.prototypes.T, supports.starts, calibration.sharpness)
+    forbidden = np.zeros(scores.shape, dtype=bool)
+    if len(supports.owners):
+        positive = np.maximum.reduceat(similar, supports.starts, axis=1)
+        negative = best_of(queries @ supports.negatives.T, supports.owners, scores.shape[1])
+        forbidden = vetoed(positive, negative, calibration.twin)
+        scores = push_down(scores, positive, negative)
+    fair = calibration.level + (scores - supports.levels) * (calibration.spread / supports.spreads)
+    standard = standardise(fair.astype(np.float32), queries @ supports.background.T, calibration)
+    lead = margins(np.where(forbidden, -np.inf, standard), calibration.floor)
+    chances = np.where(forbidden, 0, probability(standard, lead, supports.sizes, calibration))
+    return Weighed(similar, scores, standard, lead, forbidden, chances)
 
 
 def normalise(vectors: FloatArray) -> FloatArray:
@@ -91,17 +184,40 @@ def standardise(scores: FloatArray, background: FloatArray, calibration: Calibra
     shrunk towards the calibration's constants while they are few. Those who are enrolled stand among them: the mean
     may move by two drifts and the deviation grow by a fifth, so that a board full of one character still sees it.
     """
-    own = background.shape[1]
-    level = np.full((len(scores), 1), calibration.level, dtype=np.float32)
-    variance = np.full((len(scores), 1), calibration.spread**2, dtype=np.float32)
-    if own:
-        reach = 2 * calibration.drift
-        mean = np.clip(background.mean(axis=1, keepdims=True), calibration.level - reach, calibration.level + reach)
-        seen = np.minimum(background.var(axis=1, keepdims=True), 1.44 * calibration.spread**2)
-        share = own / (own + calibration.weight)
-        level += share * (mean - level)
-        variance += share * (seen - variance)
-    return np.asarray((scores - level) / np.sqrt(variance), dtype=np.float32)
+    mean, deviation = _shrunk(background, calibration, reach=2 * calibration.drift, axis=1)
+    return np.asarray((scores - mean) / deviation, dtype=np.float32)
+
+
+def strangeness(
+    exemplars: FloatArray, prototype: FloatArray, starts: IntArray, calibration: Calibration
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (N,) of what strangers score against each subject, from cosines (B, M) and (B, N).
+
+    The other side of the same coin (Z-norm): a subject with many or with plain pictures is near to everybody, and must
+    not be named for that. Shrunk and bounded as in ``standardise``.
+    """
+    if not len(starts):
+        return np.zeros(0, dtype=np.float32), np.ones(0, dtype=np.float32)
+    scores = soft_best(exemplars, prototype, starts, calibration.sharpness)
+    mean, deviation = _shrunk(scores, calibration, reach=2 * calibration.spread, axis=0)
+    return mean[0], deviation[0]
+
+
+def _shrunk(cosines: FloatArray, calibration: Calibration, *, reach: float, axis: int) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation along ``axis``, bounded, and nearer to the calibration's the fewer cosines there are."""
+    count = cosines.shape[axis]
+    if not count:
+        shape = (cosines.shape[0], 1) if axis else (1, cosines.shape[1])
+        full = np.ones(shape, dtype=np.float32)
+        return full * np.float32(calibration.level), full * np.float32(calibration.spread)
+    mean = np.clip(cosines.mean(axis=axis, keepdims=True), calibration.level - reach, calibration.level + reach)
+    usual = calibration.spread**2
+    variance = np.clip(cosines.var(axis=axis, keepdims=True), 0.25 * usual, 1.44 * usual)
+    share = count / (count + calibration.weight)
+    level = calibration.level + share * (mean - calibration.level)
+    return np.asarray(level, dtype=np.float32), np.asarray(
+        np.sqrt(usual + share * (variance - usual)), dtype=np.float32
+    )
 
 
 def margins(scores: FloatArray, floor: float) -> FloatArray:
@@ -117,10 +233,16 @@ def margins(scores: FloatArray, floor: float) -> FloatArray:
     return scores - np.maximum(rival, floor)
 
 
-def probability(scores: FloatArray, lead: FloatArray, calibration: Calibration) -> FloatArray:
-    """(Q, N) logistic probability that the subject is in the picture, from standardised scores and margins."""
-    count = max(scores.shape[1], 1)
+def probability(scores: FloatArray, lead: FloatArray, sizes: IntArray, calibration: Calibration) -> FloatArray:
+    """(Q, N) logistic probability that the subject is in the picture, from standardised scores and margins.
+
+    ``sizes`` (N,): how many exemplars each subject has.
+    """
     logits = (
-        calibration.score * scores + calibration.margin * lead + calibration.subjects * np.log(count) + calibration.bias
+        calibration.score * scores
+        + calibration.margin * lead
+        + calibration.subjects * np.log(max(scores.shape[1], 1))
+        + calibration.supports * np.log(np.maximum(sizes, 1))
+        + calibration.bias
     )
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), dtype=np.float32)

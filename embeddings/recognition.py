@@ -83,38 +83,25 @@ def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
 
     Raises ``ValueError`` where the queries are of another length than the gallery's vectors.
     """
-    constants = snapshot.calibration
-    count = len(snapshot.subjects)
-    similar = queries @ snapshot.exemplars.T
-    scores = prototypes.soft_best(similar, queries @ snapshot.prototypes.T, snapshot.starts, constants.sharpness)
-    positive = np.maximum.reduceat(similar, snapshot.starts, axis=1)
-    forbidden = np.zeros(scores.shape, dtype=bool)
-    if len(snapshot.owners):
-        negative = prototypes.best_of(queries @ snapshot.negatives.T, snapshot.owners, count)
-        forbidden = prototypes.vetoed(positive, negative, constants.twin)
-        scores = prototypes.push_down(scores, positive, negative)
-    strangers = snapshot.background if len(snapshot.background) else np.zeros((0, queries.shape[1]), dtype=np.float32)
-    standard = prototypes.standardise(scores, queries @ strangers.T, constants)
-    lead = prototypes.margins(np.where(forbidden, -np.inf, standard), constants.floor)
-    chances = np.where(forbidden, 0.0, prototypes.probability(standard, lead, constants))
+    found = prototypes.weigh(queries, snapshot.supports, snapshot.calibration)
     least, most = config().UNKNOWN_BELOW, config().SUGGESTIONS_PER_SUBJECT
     answers = []
     for row in range(len(queries)):
-        best = np.lexsort((-standard[row], -chances[row]))[:most]
+        best = np.lexsort((-found.standard[row], -found.chances[row]))[:most]
         matches = []
-        for rank, place in enumerate(int(item) for item in best if not forbidden[row, item]):
+        for rank, place in enumerate(int(item) for item in best if not found.vetoed[row, item]):
             subject_id, name, category = snapshot.subjects[place]
-            span = snapshot.span(place)
-            near = np.argsort(-similar[row, span], kind="stable")[:3]
-            chance = float(chances[row, place])
+            span = snapshot.supports.span(place)
+            near = np.argsort(-found.similar[row, span], kind="stable")[:3]
+            chance = float(found.chances[row, place])
             matches.append(
                 Match(
                     subject_id=subject_id,
                     name=name,
                     category=Category(category),
                     probability=chance,
-                    similarity=float(scores[row, place]),
-                    margin=float(lead[row, place]),
+                    similarity=float(found.scores[row, place]),
+                    margin=float(found.lead[row, place]),
                     support_count=span.stop - span.start,
                     known=rank == 0 and chance >= least,
                     nearest_post_ids=tuple(dict.fromkeys(snapshot.posts[span][int(item)] for item in near)),

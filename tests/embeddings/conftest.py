@@ -10,7 +10,7 @@ from tests.embeddings.factories import VERSION
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The active checkpoint is that of the factories, with the default calibration."""
-    constants = Calibration(level=0.0, spread=0.12, drift=0.02)
+    constants = Calibration(level=0.0, spread=0.12, drift=0.02, score=0.6, margin=1.0, bias=-4.0)
     spaces = (VERSION, dict.fromkeys(["picture", "face", "style"], constants))
     monkeypatch.setattr(calibration, "pipeline_version", lambda: "p")
     monkeypatch.setattr(calibration, "_spaces", lambda folders, version: spaces)

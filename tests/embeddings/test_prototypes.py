@@ -68,14 +68,15 @@ def test_a_lone_subject_must_beat_the_floor():
 def test_probabilities_are_probabilities_and_rise_with_the_score(gallery):
     _, scores, _ = gallery
     lead = prototypes.margins(scores, CONSTANTS.floor)
-    low = prototypes.probability(scores, lead, CONSTANTS)
-    high = prototypes.probability(scores + 1, lead, CONSTANTS)
+    sizes = np.ones(scores.shape[1], dtype=np.int64)
+    low = prototypes.probability(scores, lead, sizes, CONSTANTS)
+    high = prototypes.probability(scores + 1, lead, sizes, CONSTANTS)
     assert ((low >= 0) & (high <= 1) & (high >= low)).all()
 
 
 def test_more_subjects_make_the_same_evidence_weaker():
-    alone = prototypes.probability(np.array([[4.0]]), np.array([[2.0]]), CONSTANTS)[0, 0]
-    crowd = prototypes.probability(np.full((1, 100), 4.0), np.full((1, 100), 2.0), CONSTANTS)[0, 0]
+    alone = prototypes.probability(np.array([[4.0]]), np.array([[2.0]]), np.ones(1), CONSTANTS)[0, 0]
+    crowd = prototypes.probability(np.full((1, 100), 4.0), np.full((1, 100), 2.0), np.ones(100), CONSTANTS)[0, 0]
     assert crowd < alone
 
 
