@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 from booru_ml.conf import config
 from booru_ml.host.base import HostBoard
 from booru_ml.host.model_board import ModelBoard
+from booru_ml.host.tag_store import is_relation
 
 TEXT = (models.CharField, models.TextField)
 ROLES: dict[str, tuple[type[models.Field[Any, Any]], ...]] = {
@@ -82,11 +83,11 @@ def _fields(model: type[models.Model]) -> Iterator[CheckMessage]:
             message = f"{model._meta.label} has no field {name!r}, which BOORU_ML['FIELDS'] names for {role}."
             yield Error(message, hint=f"Its fields are {there}.", id="booru_ml.E023")
             continue
-        if not isinstance(field, ROLES[role]):
+        if not isinstance(field, ROLES[role]) and not (role == "tags" and is_relation(field)):
             kinds = ", ".join(kind.__name__ for kind in ROLES[role])
             message = f"{model._meta.label}.{name} is a {type(field).__name__}, which cannot be the {role}."
             yield Error(message, hint=f"Name a field of one of these kinds: {kinds}.", id="booru_ml.E024")
-        elif role == "tags" and isinstance(field, models.ManyToManyField):
+        elif role == "tags" and is_relation(field):
             yield from _tag_fields(field)
 
 

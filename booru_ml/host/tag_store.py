@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from django.db import router
-from django.db.models import ManyToManyField
 
 from booru_ml.conf import config
 from booru_ml.types import Category, TagRef
@@ -28,7 +27,8 @@ class TagStore(Protocol):
 
 
 def is_relation(field: Any) -> bool:
-    return isinstance(field, ManyToManyField)
+    """True for many-to-many fields, and for managers that behave like one (django-taggit's)."""
+    return bool(getattr(field, "many_to_many", False))
 
 
 class NoTags:
@@ -48,7 +48,7 @@ class NoTags:
 
 
 class RelatedTags:
-    """A many-to-many field. ``TAG_FIELDS["category"]`` is a field of the tag, or ``relation__field`` behind it."""
+    """A many-to-many relation. ``TAG_FIELDS["category"]`` is a field of the tag, or ``relation__field`` behind it."""
 
     def __init__(self, field: Any) -> None:
         self.field = field
@@ -57,15 +57,14 @@ class RelatedTags:
         self.category = config().TAG_FIELDS.get("category", "")
 
     def of(self, posts: Sequence[Any]) -> Mapping[Any, Sequence[TagRef]]:
-        through, post_column = self.field.remote_field.through, self.field.m2m_field_name()
-        tag_column = self.field.m2m_reverse_field_name()
-        columns = [f"{post_column}_id", f"{tag_column}__{self.name}"]
+        columns = ["pk", f"{self.field.name}__{self.name}"]
         if self.category:
-            columns.append(f"{tag_column}__{self.category}")
-        rows = through._base_manager.filter(**{f"{post_column}__in": [post.pk for post in posts]})
+            columns.append(f"{self.field.name}__{self.category}")
+        rows = self.field.model._base_manager.filter(pk__in=[post.pk for post in posts]).order_by()
         found: dict[Any, list[TagRef]] = defaultdict(list)
         for post_id, name, *category in rows.values_list(*columns):
-            found[post_id].append(TagRef(str(name), self._category(*category)))
+            if name is not None:
+                found[post_id].append(TagRef(str(name), self._category(*category)))
         return found
 
     def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
@@ -99,14 +98,15 @@ class RelatedTags:
         )
 
     def _defaults(self, category: Category) -> dict[str, Any]:
-        if not self.category or category not in config().TAG_CATEGORIES:
+        """The category of a new tag; where the board has none for ours, its own default stays."""
+        value = config().TAG_CATEGORIES.get(category)
+        if not self.category or value is None:
             return {}
-        value = config().TAG_CATEGORIES[category]
         relation, _, behind = self.category.partition("__")
         field = self.model._meta.get_field(relation)
         if behind:
-            value = field.related_model._base_manager.get(**{behind: value}).pk
-        return {field.attname: value}
+            value = field.related_model._base_manager.filter(**{behind: value}).values_list("pk", flat=True).first()
+        return {field.attname: value} if value is not None else {}
 
     def _category(self, value: Any = None) -> Category:
         ours = (name for name, theirs in config().TAG_CATEGORIES.items() if theirs == value)

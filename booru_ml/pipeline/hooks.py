@@ -15,10 +15,11 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import transaction
-from django.db.models import ManyToManyField, Model
+from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_save
 
 from booru_ml.conf import config, post_model
+from booru_ml.host.tag_store import is_relation
 from booru_ml.metrics import HOOK_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -56,10 +57,10 @@ def _tags_through() -> type[Model] | None:
     """The through table of the post's tags; None where tags are text or absent."""
     try:
         model, name = _post_class(), config().FIELDS.get("tags", "")
-        field = model._meta.get_field(name) if model and name else None
+        field: Any = model._meta.get_field(name) if model and name else None
     except (FieldDoesNotExist, TypeError, AttributeError):
         return None
-    return field.remote_field.through if isinstance(field, ManyToManyField) else None
+    return field.remote_field.through if is_relation(field) else None
 
 
 @contextmanager

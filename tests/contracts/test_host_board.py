@@ -1,0 +1,187 @@
+"""What every host adapter does, whatever the board looks like. Runs on the reference board here, and on the boards of
+``tests/hosts`` in processes of their own (``tests/booru_ml/host/test_other_hosts.py``)."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from booru_ml.conf import post_model
+from booru_ml.errors import InvalidInput, NotFound
+from booru_ml.host.loader import host
+from booru_ml.models import AnalysisJob
+from booru_ml.types import Category, Rating, TagRef
+from tests.hosts.kit import kit
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+_numbers = itertools.count()
+
+HAIR, SWORD = TagRef("green_hair"), TagRef("sword")
+HERO = TagRef("hero_(saga)", Category.CHARACTER)
+
+
+@pytest.fixture
+def upload():
+    def save(tags: str = "", data: bytes | None = None):
+        return kit().upload(data or b"picture %d" % next(_numbers), tags)
+
+    return save
+
+
+@pytest.fixture
+def nobody():
+    key = apps.get_model(post_model())._meta.pk
+    return uuid.uuid4() if key.get_internal_type() == "UUIDField" else 2**31 - 1
+
+
+def names(post) -> set[str]:
+    return {tag.name for tag in host().facts([post.pk])[post.pk].tags}
+
+
+def test_content_key_follows_the_picture(upload):
+    post, other = upload(), upload()
+    model = apps.get_model(post_model())
+    key = host().content_key(post)
+    assert 0 < len(key) <= 64
+    assert host().content_key(model._base_manager.get(pk=post.pk)) == key
+    assert host().content_key(other) != key
+
+
+def test_post_without_a_picture_has_no_content_key():
+    assert host().content_key(apps.get_model(post_model())()) == ""
+
+
+def test_picture_opens_for_reading(upload, nobody):
+    post = upload(data=b"these bytes")
+    with host().open_picture(post.pk) as file:
+        assert file.read() == b"these bytes"
+    with pytest.raises(NotFound):
+        host().open_picture(nobody)
+
+
+def test_picture_whose_file_is_gone_is_not_found(upload, media):
+    post = upload()
+    for file in media.rglob("*.png"):
+        file.unlink()
+    with pytest.raises(NotFound):
+        host().open_picture(post.pk)
+
+
+def test_facts_tell_of_the_posts_that_exist(upload, nobody):
+    post, other = upload("green_hair sword"), upload()
+    facts = host().facts([post.pk, other.pk, nobody])
+    assert set(facts) == {post.pk, other.pk}
+    assert facts[post.pk].tags == {HAIR, SWORD}
+    assert facts[other.pk].tags == frozenset()
+    assert facts[post.pk].status in ("pending", "active", "flagged", "deleted")
+    assert facts[post.pk].picture_url
+    assert facts[post.pk].thumbnail_url
+
+
+def test_facts_cost_the_same_for_one_post_and_for_many(upload):
+    posts = [upload("green_hair sword") for _ in range(6)]
+    host().facts([posts[0].pk])  # fills caches such as content types
+    with CaptureQueriesContext(
+        connection,
+    ) as one:
+        host().facts([posts[0].pk])
+    with CaptureQueriesContext(connection) as many:
+        host().facts([post.pk for post in posts])
+    assert len(one) == len(many)
+
+
+def test_added_tags_are_the_real_delta(upload):
+    post = upload("green_hair")
+    assert host().add_tags(post.pk, [HAIR, SWORD, SWORD, HERO]) == (SWORD, HERO)
+    assert names(post) == {"green_hair", "sword", "hero_(saga)"}
+    assert host().add_tags(post.pk, [HAIR, SWORD, HERO]) == ()
+
+
+def test_new_tags_get_the_boards_category(upload):
+    if not kit().has_categories:
+        pytest.skip("this board's tags have no categories")
+    post = upload()
+    host().add_tags(post.pk, [HERO, HAIR])
+    assert host().facts([post.pk])[post.pk].tags == {HAIR} | {HERO}
+
+
+def test_removing_the_delta_restores_what_was(upload):
+    post = upload("green_hair")
+    delta = host().add_tags(post.pk, [HAIR, SWORD, HERO])
+    assert host().remove_tags(post.pk, delta) == delta
+    assert names(post) == {"green_hair"}
+    assert host().remove_tags(post.pk, delta) == ()
+
+
+def test_metatags_never_enter_the_tag_list(upload):
+    post = upload()
+    hostile = [
+        TagRef("rating:explicit"),
+        TagRef("e", Category.RATING),
+        TagRef("sketch", Category.QUALITY),
+        TagRef("two words"),
+        TagRef("line\nbreak"),
+        TagRef("nul\x00"),
+        TagRef(""),
+    ]
+    assert host().add_tags(post.pk, hostile) == ()
+    assert names(post) == set()
+
+
+def test_rating_changes_and_says_what_it_was(upload):
+    if not kit().has_rating:
+        assert host().set_rating(upload().pk, Rating.EXPLICIT) is None
+        return
+    post = upload()
+    before = host().facts([post.pk])[post.pk].rating
+    assert host().set_rating(post.pk, Rating.EXPLICIT) == before
+    assert host().set_rating(post.pk, Rating.QUESTIONABLE) == Rating.EXPLICIT
+    assert host().facts([post.pk])[post.pk].rating == Rating.QUESTIONABLE
+
+
+def test_status_changes_and_says_what_it_was(upload):
+    post = upload()
+    if not kit().has_status:
+        assert host().set_status(post.pk, "deleted") == host().facts([post.pk])[post.pk].status == "active"
+        return
+    assert host().set_status(post.pk, "deleted") == "pending"
+    assert host().set_status(post.pk, "active") == "deleted"
+    assert host().facts([post.pk])[post.pk].status == "active"
+    with pytest.raises(InvalidInput):
+        host().set_status(post.pk, "vanished")
+
+
+def test_writing_to_a_missing_post_is_an_error(nobody):
+    for write in (host().add_tags, host().remove_tags):
+        with pytest.raises(NotFound):
+            write(nobody, [HAIR])
+
+
+def test_search_finds_whole_names_only(upload):
+    posts = [upload("green_hair"), upload("green_hair_ornament"), upload("sword green_hair")]
+    assert set(host().search(HAIR)) == {posts[0].pk, posts[2].pk}
+    assert len(host().search(HAIR, limit=1)) == 1
+    assert host().search(TagRef("nobody_has_this")) == []
+
+
+def test_our_writes_ask_for_no_analysis(upload):
+    post = upload()
+    AnalysisJob.objects.all().delete()
+    host().add_tags(post.pk, [SWORD])
+    host().set_rating(post.pk, Rating.EXPLICIT)
+    host().set_status(post.pk, "active")
+    host().remove_tags(post.pk, [SWORD])
+    assert AnalysisJob.objects.count() == 0
+
+
+def test_jobs_join_their_post_and_go_with_it(upload):
+    post, other = upload(), upload()
+    assert set(AnalysisJob.objects.values_list("post__pk", flat=True)) == {post.pk, other.pk}
+    assert AnalysisJob.objects.select_related("post").get(post=post).post == post
+    post.delete()
+    assert list(AnalysisJob.objects.values_list("post_id", flat=True)) == [other.pk]
