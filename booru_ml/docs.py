@@ -28,7 +28,7 @@ class SchemaView(ApiView):
     def get(self, request: Request) -> Response:
         patterns = import_module(self.urlconf).urlpatterns
         mounted_at = request.path.removesuffix("api/schema/")
-        generator = Generator(patterns=patterns)  # type: ignore[no-untyped-call]
+        generator = Generator(patterns=patterns)
         return Response(generator.document(server=mounted_at))
 
 

@@ -46,9 +46,8 @@ class ProblemSchema(AutoSchema):
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         for status in self._problems():
-            responses.setdefault(
-                status, self._get_response_for_code(ProblemSerializer, status) | {"description": PROBLEMS[status]}
-            )
+            answer = self._get_response_for_code(ProblemSerializer, status)  # type: ignore[no-untyped-call]
+            responses.setdefault(status, answer | {"description": PROBLEMS[status]})
         return dict(sorted(responses.items()))
 
     def _problems(self) -> Sequence[str]:
@@ -81,6 +80,9 @@ DESCRIPTION = (
 
 class Generator(SchemaGenerator):
     """The document for a list of URL patterns; ``server`` is where the host mounted them."""
+
+    def __init__(self, patterns: Sequence[Any]) -> None:
+        super().__init__(patterns=list(patterns))  # type: ignore[no-untyped-call]
 
     def document(self, *, server: str = "/") -> dict[str, Any]:
         """The host's post-processing hooks and titles are for the host's own document and stay out."""

@@ -42,6 +42,13 @@ class ReadOnlyAdmin(ReadOnlyBase):
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return permissions.may_decide_any(request.user)
 
+    @admin.display(description="post")
+    def post_link(self, row: Any) -> str:
+        """The post, by the address that the board gives it."""
+        post = (row if isinstance(row, Suggestion) else row.suggestion).post
+        url = post.get_absolute_url() if hasattr(post, "get_absolute_url") else ""
+        return format_html('<a href="{}">{}</a>', url, post) if url else str(post)
+
     def tell(self, request: HttpRequest, outcome: services.Bulk, done: str) -> None:
         if outcome.done:
             self.message_user(request, f"{len(outcome.done)} {done}.", messages.SUCCESS)
@@ -49,16 +56,6 @@ class ReadOnlyAdmin(ReadOnlyBase):
             self.message_user(request, f"{pk}: {error.message}", messages.WARNING)
         if (more := len(outcome.refused) - SHOWN_REFUSALS) > 0:
             self.message_user(request, f"{more} more were left as they are.", messages.WARNING)
-
-
-def post_link(row: Any) -> str:
-    """The post, by the address that the board gives it."""
-    post = (row if isinstance(row, Suggestion) else row.suggestion).post
-    url = post.get_absolute_url() if hasattr(post, "get_absolute_url") else ""
-    return format_html('<a href="{}">{}</a>', url, post) if url else str(post)
-
-
-post_link.short_description = "post"  # type: ignore[attr-defined]
 
 
 class DecisionInline(InlineBase):
@@ -73,15 +70,15 @@ class DecisionInline(InlineBase):
 
 @admin.register(Suggestion)
 class SuggestionAdmin(ReadOnlyAdmin):
-    list_display = ("name", "category", "percent", "state", "source", post_link, "model_version", "scored_at")
+    list_display = ("name", "category", "percent", "state", "source", "post_link", "model_version", "scored_at")
     list_filter = ("state", "category", "source")
     list_select_related = ("post",)
     search_fields = ("name__startswith",)
     search_help_text = "The beginning of a tag"
     ordering = ("-id",)
-    readonly_fields = (post_link, "reason")
+    readonly_fields = ("post_link", "reason")
     fields = (
-        post_link,
+        "post_link",
         "name",
         "category",
         "score",
@@ -121,7 +118,7 @@ class SuggestionAdmin(ReadOnlyAdmin):
 
 @admin.register(TagDecision)
 class TagDecisionAdmin(ReadOnlyAdmin):
-    list_display = ("id", "verb", "suggestion", post_link, "actor", "from_state", "to_state", "created_at")
+    list_display = ("id", "verb", "suggestion", "post_link", "actor", "from_state", "to_state", "created_at")
     list_filter = ("verb", "created_at")
     list_select_related = ("suggestion__post", "actor")
     search_fields = ("suggestion__name__startswith",)

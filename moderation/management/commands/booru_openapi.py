@@ -18,5 +18,5 @@ class Command(BaseCommand):
         parser.add_argument("--server", default="/", help="the address that moderation.urls is mounted at")
 
     def handle(self, *args: Any, server: str, **options: Any) -> None:
-        document = Generator(patterns=urlpatterns).document(server=server)  # type: ignore[no-untyped-call]
+        document = Generator(patterns=urlpatterns).document(server=server)
         self.stdout.write(OpenApiYamlRenderer().render(document).decode())
