@@ -25,12 +25,13 @@ REASONS = (RATING_TOO_LOW, EXPLICIT, NOT_DRAWN, LOW_QUALITY, DUPLICATE, UNREADAB
 # Least score at which a flag is raised, where neither a checkpoint nor ``BOORU_ML["FLAG_THRESHOLDS"]`` says otherwise;
 # a value above 1 switches a flag off. ``rating_too_low`` is the probability that the true rating is more severe than
 # the uploader's: 0.6 leaves a margin of 0.2 over the opposite. The explicit threshold stays well above 0.31, which the
-# bundled rating network reaches on harmless drawings. ``duplicate`` is a cosine similarity.
+# bundled rating network reaches on harmless drawings; it takes many sketches for photos, so ``not_drawn`` is strict.
+# ``duplicate`` is a cosine similarity.
 THRESHOLDS: Mapping[str, float] = MappingProxyType(
     {
         RATING_TOO_LOW: 0.6,
         EXPLICIT: 0.6,
-        NOT_DRAWN: 0.7,
+        NOT_DRAWN: 0.95,
         LOW_QUALITY: 0.6,
         DUPLICATE: 0.95,
     }
@@ -152,27 +153,35 @@ def closest(post_id: Any, neighbours: Iterable[Near], *, least: float) -> list[d
 
 def sentence(reason: str, score: float, detail: Mapping[str, Any]) -> str:
     """What a flag says, for people. Tolerates evidence that older versions stored."""
-    percent = f"{score:.0%}"
+    sure = percent(score)
     match reason:
         case "rating_too_low" if "rated" in detail and "predicted" in detail:
             rated, predicted = _rating_name(detail["rated"]), _rating_name(detail["predicted"])
-            return f"Rated {rated} but looks {predicted}: {percent} likely to need a more severe rating."
+            return f"Rated {rated} but looks {predicted}: {sure} likely to need a more severe rating."
         case "rating_too_low":
-            return f"Looks more severe than it is rated ({percent})."
+            return f"Looks more severe than it is rated ({sure})."
         case "explicit":
-            return f"Looks explicit ({percent}), and is not rated so."
+            return f"Looks explicit ({sure}), and is not rated so."
         case "not_drawn":
-            return f"Looks like a photo rather than a drawing ({percent})."
+            return f"Looks like a photo rather than a drawing ({sure})."
         case "low_quality":
-            return f"Looks like a poor sketch ({percent})."
+            return f"Looks like a poor sketch ({sure})."
         case "duplicate":
             posts = [str(item.get("post")) for item in detail.get("posts", ())]
             of = f"post {posts[0]}" if posts else "another post"
             more = f" and {len(posts) - 1} more" if len(posts) > 1 else ""
-            return f"Nearly the same picture as {of}{more} ({percent} alike)."
+            return f"Nearly the same picture as {of}{more} ({sure} alike)."
         case "unreadable":
             return f"The picture cannot be analysed: {detail.get('message') or 'no reason was given.'}"
-    return f"{reason.replace('_', ' ').capitalize()} ({percent})."
+    return f"{reason.replace('_', ' ').capitalize()} ({sure})."
+
+
+def percent(share: float) -> str:
+    """``0.873`` → ``87%``; a share that is not all or nothing never reads as such."""
+    whole = round(share * 100)
+    if whole >= 100:
+        return "100%" if share >= 1 else "99%"
+    return "<1%" if whole <= 0 < round(share, 4) else f"{max(whole, 0)}%"
 
 
 def _rating_name(value: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -62,6 +62,9 @@ class DecisionAdmin(ModelAdmin):
         url = reverse("admin:booru_moderation_case_change", args=[row.case_id])
         return format_html('<a href="{}">post {}</a>', url, row.case.post_id)
 
-    @admin.display(description="undone", boolean=True)
-    def taken_back(self, row: Decision) -> bool:
-        return hasattr(row, "undone_by")
+    @admin.display(description="undone")
+    def taken_back(self, row: Decision) -> str:
+        return "undone" if hasattr(row, "undone_by") else ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Decisions", **(extra_context or {})})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from moderation.rules import percent
 from moderation.types import FaceView, QueueItem
 
 UNKNOWN = "unknown"
-LETTER = 0.62
+LETTER = 0.7
 """Width of a letter as a share of its height, on the wide side so that labels never overlap the edge."""
 
 
@@ -73,7 +74,7 @@ def _label(face: FaceView) -> str:
         return UNKNOWN
     name, share, state = next((item for item in standing if item[2] == "accepted"), standing[0])
     name = name if len(name) <= 32 else name[:31] + "…"
-    return name if state == "accepted" else f"{name} {share:.0%}"
+    return name if state == "accepted" else f"{name} {percent(share)}"
 
 
 def _kind(face: FaceView) -> str:

@@ -6,20 +6,14 @@ from datetime import datetime
 
 from django import template
 
+from moderation.rules import percent
+
 register = template.Library()
 
 _UNITS = (("y", 365 * 86_400), ("d", 86_400), ("h", 3_600), ("min", 60))
 
 
-@register.filter
-def percent(share: float) -> str:
-    """``0.873`` → ``87%``; a share that is not all or nothing never reads as such."""
-    whole = round(share * 100)
-    if whole >= 100 and share < 1:
-        whole = 99
-    if whole <= 0 and share > 0.0005:
-        return "<1%"
-    return f"{whole}%"
+register.filter("percent", percent)
 
 
 @register.filter

@@ -9,7 +9,7 @@ from moderation.models import Case
 
 from .conftest import person
 
-PHOTO = {"medium": {"drawing": 0.05, "photo": 0.95}}
+PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 
 
 def run_out(case: Case) -> None:

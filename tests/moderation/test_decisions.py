@@ -19,7 +19,7 @@ from tagging.models import Suggestion
 from .conftest import person
 from .findings import analysis
 
-PHOTO = {"medium": {"drawing": 0.05, "photo": 0.95}}
+PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 
 
 def status(case: Case) -> str:

@@ -84,7 +84,7 @@ def test_without_the_raw_classes_the_rating_head_says_what_is_explicit() -> None
 
 
 def test_a_photo_is_flagged_as_not_drawn() -> None:
-    said = {"medium": {"drawing": 0.1, "photo": 0.9}}
+    said = {"medium": {"drawing": 0.03, "photo": 0.97}}
     assert reasons(analysis(1, said), facts()) == {"not_drawn"}
 
 

@@ -9,7 +9,7 @@ from moderation.models import Case, Decision, Flag
 
 from .findings import analysis
 
-PHOTO = {"medium": {"drawing": 0.05, "photo": 0.95}}
+PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 HOT = {"nsfw": {"drawing": 0.1, "hentai": 0.8, "neutral": 0.0, "porn": 0.1, "sexy": 0.0}}
 
 
@@ -60,10 +60,10 @@ def test_a_flag_that_no_longer_follows_rests_and_comes_back_under_its_old_row(po
     row = Flag.objects.get()
     triage([analysis(made.pk)])
     assert active(made) == set()
-    triage([analysis(made.pk, {"medium": {"drawing": 0.2, "photo": 0.8}})])
+    triage([analysis(made.pk, {"medium": {"drawing": 0.04, "photo": 0.96}})])
     assert active(made) == {"not_drawn"}
     assert Flag.objects.get().pk == row.pk
-    assert Flag.objects.get().score == pytest.approx(0.8)
+    assert Flag.objects.get().score == pytest.approx(0.96)
 
 
 def test_new_evidence_makes_an_older_view_of_an_open_case_stale_and_moves_it_up(post, triage) -> None:

@@ -72,32 +72,34 @@
 
   // --- Suggestions: the same forms, with the answer's parts put in place of the old ones ---
 
-  const PARTS = ["suggestions", "timeline", "messages"];
+  const PARTS = ["suggestions", "board", "timeline"];
 
   document.addEventListener("submit", async (event) => {
     const form = event.target.closest("form[data-swap]");
     if (!form || event.defaultPrevented) return;
     event.preventDefault();
     const action = (event.submitter && event.submitter.getAttribute("formaction")) || form.action;
+    const chip = event.submitter && event.submitter.closest("li[id]");
     form.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(action, { method: "POST", body: new FormData(form) });
       if (!answer.ok) throw new Error(answer.statusText);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (!fresh.getElementById("suggestions")) throw new Error("another page came back");
       swap(fresh);
+      const again = chip && document.getElementById(chip.id);
+      if (again) (again.querySelector("button") || again.querySelector(".bm-why")).focus();
     } catch {
       window.location.reload();
     }
   });
 
   function swap(fresh) {
-    for (const id of PARTS) {
-      const old = document.getElementById(id);
-      const next = fresh.getElementById(id);
-      if (old && next) old.replaceWith(next);
-      else if (old) old.remove();
-      else if (next) document.getElementById("content").before(next);
-    }
+    PARTS.forEach((id) => document.getElementById(id).replaceWith(fresh.getElementById(id)));
+    const messages = fresh.getElementById("messages");
+    const shown = document.getElementById("messages");
+    if (shown) shown.remove();
+    if (messages) document.getElementById("content").before(messages);
     const overlay = document.querySelector(".bm-overlay");
     const marks = fresh.querySelector(".bm-overlay");
     if (overlay && marks) overlay.replaceWith(marks);
