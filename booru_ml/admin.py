@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
+from booru_ml.conf import post_model
 from booru_ml.models import AnalysisJob, ModelVersion, Worker
 from booru_ml.pipeline import outbox
 
@@ -50,7 +52,7 @@ class JobAdmin(ReadOnly, JobAdminBase):
     @admin.display(description="post")
     def post_link(self, job: AnalysisJob) -> SafeString | str:
         try:
-            meta = AnalysisJob._meta.get_field("post").related_model._meta  # type: ignore[union-attr]
+            meta = apps.get_model(post_model())._meta
             address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[job.post_id])
         except NoReverseMatch:
             return str(job.post_id)

@@ -36,9 +36,11 @@ app = Celery("booru_ml", set_as_current=False, fixups=[])
 app.add_defaults(_settings)
 
 
-@signals.import_modules.connect(sender=app)
 def _set_up_django(**_: object) -> None:
     """Before a worker imports the tasks."""
     import django
 
     django.setup()
+
+
+signals.import_modules.connect(_set_up_django, sender=app)

@@ -13,7 +13,7 @@ from booru_ml.pipeline import worker
 from booru_ml.pipeline.doorbell import TASK
 
 
-@app.task(name=TASK, ignore_result=True)
+@app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def drain() -> int:
     return worker.ring_for_rest()
 
@@ -22,14 +22,12 @@ def _serve() -> None:
     threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
 
 
-@signals.worker_process_init.connect
 def _child_started(**_: object) -> None:
     """Each prefork child is a worker of its own, whatever its parent and the broker do."""
     signal.signal(signal.SIGTERM, _child_told_to_stop)
     _serve()
 
 
-@signals.worker_process_shutdown.connect
 def _child_stopping(**_: object) -> None:
     worker.current().close()
 
@@ -44,14 +42,12 @@ def _child_told_to_stop(*_: object) -> None:
     threading.Thread(target=leave, daemon=True).start()
 
 
-@signals.worker_ready.connect
 def _main_ready(sender: object = None, **_: object) -> None:
     """Pools without children of their own (solo, threads) work in this process."""
     if not _has_children(sender):
         _serve()
 
 
-@signals.worker_shutdown.connect
 def _main_stopping(sender: object = None, **_: object) -> None:
     if not _has_children(sender):
         worker.current().close()
@@ -60,3 +56,9 @@ def _main_stopping(sender: object = None, **_: object) -> None:
 def _has_children(sender: object) -> bool:
     pool = getattr(sender, "pool", None)
     return "prefork" in type(pool).__module__
+
+
+signals.worker_process_init.connect(_child_started)
+signals.worker_process_shutdown.connect(_child_stopping)
+signals.worker_ready.connect(_main_ready)
+signals.worker_shutdown.connect(_main_stopping)

@@ -89,7 +89,7 @@ class ModelBoard:
         if rating is None and not self._meta.get_field(name).null:
             raise InvalidInput("This board's posts cannot be without a rating.")
         before = self._set(post_id, name, None if rating is None else config().RATINGS[rating])
-        return _ours(before, config().RATINGS, Rating)
+        return cast("Rating | None", _ours(before, config().RATINGS, Rating))
 
     def set_status(self, post_id: Any, status: str) -> str:
         if status not in config().STATUSES:
@@ -120,7 +120,7 @@ class ModelBoard:
     @cached_property
     def _storage(self) -> Storage:
         field = self._meta.get_field(self._fields["picture"])
-        return cast(Storage, field.storage) if isinstance(field, FileField) else default_storage
+        return field.storage if isinstance(field, FileField) else default_storage
 
     @cached_property
     def _tags(self) -> TagStore:

@@ -63,8 +63,10 @@ def oldest_ready_seconds() -> float:
 def alive_workers() -> tuple[WorkerFacts, ...]:
     rows = Worker.objects.using(database()).alive().annotate(now=Now())
     return tuple(
-        WorkerFacts(row.name, row.pictures, row.batches, row.fault, (row.now - row.last_seen_at).total_seconds())
-        for row in rows
+        WorkerFacts(name, pictures, batches, fault, (now - seen).total_seconds())
+        for name, pictures, batches, fault, now, seen in rows.values_list(
+            "name", "pictures", "batches", "fault", "now", "last_seen_at"
+        )
     )
 
 

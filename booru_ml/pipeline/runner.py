@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -180,7 +181,7 @@ class Runner:
         stored = 0
         for analysis in analyses:
             try:
-                stored += self._insist(lambda analysis=analysis: self._store(batch, [analysis]))
+                stored += self._insist(partial(self._store, batch, [analysis]))
             except Exception as error:
                 if is_ours(error):
                     raise WorkerFault(f"Results cannot be stored: {error!r}") from error
