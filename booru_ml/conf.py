@@ -95,11 +95,12 @@ class Config:
 
     # Tagging
     TAG_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
-    """Least score (0–1) per category (``general``) or tag (``character:saber``); wins over the checkpoints' own."""
+    """Least score (0–1) per category (``general``) or tag (``character:saber``); wins over the checkpoints' own, and a
+    value above 1 switches it off."""
     AUTO_APPLY: bool = False
     """Kill switch of automatic tagging: off, nothing is written to a post without a person."""
     AUTO_APPLY_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
-    """Least score per category (``{"character": 0.95}``); a category that is absent is never applied by itself."""
+    """Least score per tag category (``{"character": 0.95}``); a category that is absent is never applied by itself."""
 
     # Moderation
     FLAG_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.templatetags.static import static
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
@@ -41,6 +42,17 @@ class DocsView(SpectacularSwaggerSplitView):
     versioning_class = None
     schema = None
     title = "Booru ML API"
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Swagger UI writes styles into the page; everything else may stay as strict as the board's own pages."""
+        answer: Response = super().finalize_response(request, response, *args, **kwargs)
+        parts = urlsplit(static(""))
+        files = f"'self' {parts.scheme or request.scheme}://{parts.netloc}" if parts.netloc else "'self'"
+        answer.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src {files}; style-src {files} 'unsafe-inline'; img-src {files} data:; "
+            f"font-src {files} data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+        )
+        return answer
 
     def _get_schema_url(self, request: Request) -> str:
         return "../schema/"

@@ -135,8 +135,8 @@ class ApiMixin:
         return answer
 
 
-class ApiView(ApiMixin, APIView):
-    """The usual base: one address, one class, one method per verb."""
+# The usual base: one address, one class, one method per verb. Its docstring would stand for the views' own.
+class ApiView(ApiMixin, APIView): ...
 
 
 class NotFoundView(ApiView):

@@ -40,6 +40,11 @@ class ProblemSchema(AutoSchema):
     def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Any:
         return super().get_operation(path, path_regex, r"^(/.*?)?/api(?=/)", method, registry)
 
+    def get_summary(self) -> str:
+        """The first sentence of the view's docstring."""
+        first, _, _ = str(self.get_description() or "").partition(". ")
+        return " ".join(first.split()).removesuffix(".")
+
     def get_tags(self) -> list[str]:
         return [type(self.view).__module__.split(".")[0].replace("booru_ml", "jobs")]
 

@@ -152,6 +152,7 @@ class SubjectsView(EnrolView):
 class SubjectView(EnrolView):
     @extend_schema(responses=SubjectSerializer)
     def get(self, request: Request, subject_id: int) -> Response:
+        """One subject with how well it is known."""
         return Response(SubjectSerializer(self._subject(subject_id)).data)
 
     @extend_schema(request=ChangeSubjectSerializer, responses=SubjectSerializer)

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from booru_ml.conf import config
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
-from booru_ml.types import Category, PostFacts
+from booru_ml.types import PostFacts
 from tagging import board
 from tagging.models import Suggestion, TagDecision
 from tagging.rules import confirms, may_apply
@@ -60,16 +60,11 @@ def apply(post_ids: Collection[Any], *, job_ids: Collection[int] = ()) -> int:
 
 
 def _write(facts: PostFacts, rows: list[Suggestion]) -> list[TagDecision]:
-    """One write of tags per post, one of the rating; each suggestion gets its own share of the change."""
-    tags = [board.tag_of(row) for row in rows if Category(row.category).is_tag]
-    added = set(host().add_tags(facts.id, tags)) if tags else set()
+    """One write per post; each suggestion gets its own share of the change."""
+    added = set(host().add_tags(facts.id, [board.tag_of(row) for row in rows]))
     decisions = []
     for row in rows:
-        if row.category == Category.RATING:
-            delta = board.set_rating(facts.id, row.name)
-        elif board.tag_of(row) in added:
-            delta = {"tags_added": [[row.name, row.category]]}
-        else:
+        if board.tag_of(row) not in added:
             continue
         # A repeated write starts from "suggested" too, so that undoing it takes the tag away like the first one.
         decisions.append(
@@ -78,7 +73,7 @@ def _write(facts: PostFacts, rows: list[Suggestion]) -> list[TagDecision]:
                 verb=TagDecision.Verb.AUTO_APPLY,
                 from_state=State.SUGGESTED,
                 to_state=State.AUTO_APPLIED,
-                delta=delta,
+                delta={"tags_added": [[row.name, row.category]]},
             )
         )
     return decisions

@@ -199,17 +199,13 @@ def confirms(name: str, category: str, facts: PostFacts | None) -> bool:
 
 
 def may_apply(name: str, category: str, score: float, thresholds: Mapping[str, float], facts: PostFacts) -> bool:
-    """Whether a suggestion may be written without a person: its category is opened and it clears the bar.
+    """Whether a suggestion may be written without a person: a tag whose category is opened and that clears the bar.
 
-    A rating is only ever raised: a mistake then hides a picture for a while, and never shows one that should be hidden.
-    Quality grades have no place on the board.
+    Ratings and grades are always left to people.
     """
     least = thresholds.get(category)
-    if least is None or score < least or confirms(name, category, facts) or category == Category.QUALITY:
-        return False
-    if category == Category.RATING:
-        return facts.rating is not None and Rating(name).severity > facts.rating.severity
-    return True
+    clears = least is not None and score >= least
+    return clears and Category(category).is_tag and not confirms(name, category, facts)
 
 
 def _proposal(tag: TagRef, scores: Scores, score: float, evidence: Mapping[str, Any]) -> Proposal:

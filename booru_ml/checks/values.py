@@ -106,7 +106,11 @@ def ranges() -> Iterator[CheckMessage]:
 def _thresholds(known: Config) -> Iterator[CheckMessage]:
     """E011: what is compared with a score."""
     said: list[tuple[str, Any, float]] = [("UNKNOWN_BELOW", known.UNKNOWN_BELOW, 1.0)]
-    for name, most in (("AUTO_APPLY_THRESHOLDS", 1.0), ("TAG_THRESHOLDS", 1.0), ("FLAG_THRESHOLDS", float("inf"))):
+    for name, most in (
+        ("AUTO_APPLY_THRESHOLDS", 1.0),
+        ("TAG_THRESHOLDS", float("inf")),
+        ("FLAG_THRESHOLDS", float("inf")),
+    ):
         said += [(f"{name}[{key!r}]", value, most) for key, value in getattr(known, name).items()]
     for name, value, most in said:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:

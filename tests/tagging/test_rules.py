@@ -137,12 +137,11 @@ def test_a_suggestion_confirms_what_the_post_is_already():
         ("hat", "general", 0.94, False),
         ("miku", "character", 1.0, False),
         ("here", "general", 1.0, False),
-        ("e", "rating", 0.95, True),
-        ("g", "rating", 1.0, False),
+        ("e", "rating", 1.0, False),
         ("poor", "quality", 1.0, False),
     ],
 )
-def test_only_opened_categories_are_applied_and_ratings_only_raised(name, category, score, expected):
+def test_only_tags_of_opened_categories_are_applied(name, category, score, expected):
     bars = {"general": 0.95, "rating": 0.9, "quality": 0.5}
     post = facts(TagRef("here"), rating=Rating.SENSITIVE)
     assert may_apply(name, category, score, bars, post) is expected

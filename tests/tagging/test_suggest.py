@@ -136,17 +136,6 @@ def test_what_clears_its_bar_is_applied_with_an_audit_row(settings):
     assert (decision.verb, decision.actor, decision.delta) == ("auto_apply", None, {"tags_added": [["hat", "general"]]})
 
 
-def test_a_rating_is_raised_but_never_lowered(settings):
-    auto(settings, rating=0.9)
-    mild, harsh = post(rating="s"), post(rating="e")
-    for picture in (mild, harsh):
-        run(picture, rating={"q": 0.95, "g": 0.05})
-        picture.refresh_from_db()
-    assert (mild.rating, harsh.rating) == ("q", "e")
-    assert states(mild) == {"q": "auto_applied"}
-    assert states(harsh) == {"q": "suggested"}
-
-
 def test_a_tag_that_people_set_is_not_claimed(settings):
     auto(settings, general=0.9)
     picture = post()
