@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import redis
+
+from booru_ml.errors import Unavailable
+from booru_ml.pipeline import doorbell
+from tests.servers import EmbeddedRedis
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def server(settings, tmp_path):
+    with EmbeddedRedis(tmp_path) as running:
+        settings.BOORU_ML = {**settings.BOORU_ML, "BROKER_URL": running.url}
+        yield running
+
+
+@pytest.fixture
+def bell():
+    return doorbell.Doorbell()
+
+
+def waiting(server: EmbeddedRedis) -> int:
+    return redis.Redis.from_url(server.url).llen("booru_ml")
+
+
+def until(condition, seconds: float = 5) -> None:
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < seconds
+        time.sleep(0.02)
+
+
+def cost(bell: doorbell.Doorbell, rings: int = 200) -> float:
+    """The longest ring of many, in seconds."""
+    longest = 0.0
+    for _ in range(rings):
+        begun = time.perf_counter()
+        bell.ring()
+        longest = max(longest, time.perf_counter() - begun)
+    return longest
+
+
+def test_ring_reaches_the_broker_and_many_rings_become_few_messages(server, bell):
+    for _ in range(500):
+        bell.ring()
+    until(lambda: waiting(server) >= 1)
+    time.sleep(0.3)
+    assert waiting(server) <= 4
+
+
+@pytest.mark.parametrize("state", ["alive", "dead", "frozen"])
+def test_ring_returns_at_once(server, bell, state):
+    bell.ring()
+    until(lambda: waiting(server) == 1)
+    {"alive": lambda: None, "dead": server.kill, "frozen": server.freeze}[state]()
+    failures = doorbell.DOORBELL_FAILURES._value.get()
+    assert cost(bell) < 0.1
+    if state != "alive":
+        until(lambda: doorbell.DOORBELL_FAILURES._value.get() > failures)
+
+
+def test_restarted_and_flushed_broker_is_rung_again(server, bell):
+    bell.ring()
+    until(lambda: waiting(server) == 1)
+    redis.Redis.from_url(server.url).flushall()
+    bell.ring()
+    until(lambda: waiting(server) == 1)
+    server.kill()
+    server.start()
+    bell.ring()
+    until(lambda: waiting(server) == 1)
+
+
+def test_forked_process_rings_for_itself(server):
+    doorbell.ring()
+    until(lambda: waiting(server) == 1)
+    child = os.fork()
+    if child == 0:
+        doorbell.ring()
+        time.sleep(2)
+        os._exit(0)
+    os.waitpid(child, 0)
+    until(lambda: waiting(server) == 2)
+
+
+def test_check_tells_whether_the_broker_answers(server):
+    doorbell.check()
+    server.freeze()
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        doorbell.check()
+    assert time.monotonic() - begun < 3
+    server.kill()
+    with pytest.raises(Unavailable):
+        doorbell.check()
+
+
+HOST_WITHOUT_CELERY = """
+import os, django
+os.environ["CELERY_BROKER_URL"] = "redis://elsewhere:1/0"
+django.setup()
+from celery import current_app, shared_task
+from booru_ml.broker import app
+assert current_app._get_current_object() is not app
+assert current_app.main != "booru_ml"
+assert app.connection_for_write().hostname == "127.0.0.1"
+assert app.connection_for_read().hostname == "127.0.0.1"
+assert app.conf.task_default_queue == "booru_ml"
+"""
+
+
+def test_own_celery_app_never_becomes_the_hosts():
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([sys.executable, "-c", HOST_WITHOUT_CELERY], env=environment, check=True, timeout=60)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from django.db import OperationalError
+
+from booru_ml.errors import CheckpointError, Unavailable
+from booru_ml.models import AnalysisJob
+from booru_ml.models import Worker as WorkerRow
+from booru_ml.pipeline.worker import Worker
+from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+State = AnalysisJob.State
+
+
+@pytest.fixture(autouse=True)
+def no_sinks(monkeypatch):
+    monkeypatch.setattr("booru_ml.conf.sinks", lambda: ())
+
+
+def worker(engine=FakeEngine, decoders=FakeDecoders) -> Worker:
+    return Worker(engine=engine, decoders=decoders)
+
+
+def test_idle_worker_builds_no_engine(db):
+    def engine():
+        raise AssertionError
+
+    assert worker(engine).drain() == 0
+
+
+def test_missing_weights_wait_without_burning_attempts_and_are_tried_again(upload):
+    upload()
+    faults = [CheckpointError("lite0 is gone: fetch it again"), Unavailable("no decoder starts")]
+
+    def engine():
+        if faults:
+            raise faults.pop(0)
+        return FakeEngine()
+
+    mine = worker(engine)
+    for _ in range(2):
+        assert mine.drain() == 0
+        assert mine.fault
+        assert WorkerRow.objects.get().fault == mine.fault
+        assert mine.drain() == 0  # it waits before the next try
+        mine._not_before = 0.0
+    assert mine.drain() == 1
+    assert mine.fault == ""
+    assert WorkerRow.objects.get().fault == ""
+    assert set(AnalysisJob.objects.values_list("state", "attempts")) == {(State.DONE, 1)}
+
+
+def test_broken_engine_is_built_anew(upload):
+    upload()
+    built = []
+
+    def broken(pictures):
+        raise RuntimeError("lost device")
+
+    def engine():
+        built.append(FakeEngine(broken if not built else lambda pictures: None))
+        return built[-1]
+
+    mine = worker(engine)
+    assert mine.drain() == 0
+    mine._not_before = 0.0
+    assert mine.drain() == 1
+    assert len(built) == 2
+    assert AnalysisJob.objects.get().attempts == 1
+
+
+def test_lost_database_leaves_the_engine_alone(upload, monkeypatch):
+    upload()
+    mine = worker()
+    assert mine.drain() == 1
+    engine = mine._runner.engine
+    with monkeypatch.context() as patch:
+        patch.setattr(mine, "ready", lambda: (_ for _ in ()).throw(OperationalError("away")))
+        assert mine.drain() == 0
+    mine._not_before = 0.0
+    upload()
+    assert mine.drain() == 1
+    assert mine._runner.engine is engine
+
+
+def test_one_drain_at_a_time(upload):
+    upload()
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(pictures):
+        inside.set()
+        leave.wait(10)
+
+    mine = worker(lambda: FakeEngine(slow))
+    thread = threading.Thread(target=mine.drain)
+    thread.start()
+    inside.wait(10)
+    begun = time.monotonic()
+    assert mine.drain() == 0
+    assert time.monotonic() - begun < 1
+    leave.set()
+    thread.join()
+    assert AnalysisJob.objects.get().state == State.DONE
+
+
+def test_closing_waits_for_the_batch_and_takes_the_row_away(upload):
+    upload()
+    inside = threading.Event()
+
+    def slow(pictures):
+        inside.set()
+        time.sleep(0.5)
+
+    mine = worker(lambda: FakeEngine(slow))
+    thread = threading.Thread(target=mine.drain)
+    thread.start()
+    inside.wait(10)
+    mine.close()
+    thread.join()
+    assert AnalysisJob.objects.get().state == State.DONE
+    assert not WorkerRow.objects.exists()
+    assert mine.drain() == 0
+
+
+def test_heartbeat_tells_what_was_done(upload):
+    upload()
+    mine = worker()
+    mine.drain()
+    mine.heartbeat()
+    row = WorkerRow.objects.alive().get()
+    assert (row.pictures, row.batches, row.pipeline_version, row.fault) == (1, 1, VERSION, "")
