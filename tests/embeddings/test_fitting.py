@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from booru_ml.errors import InvalidInput
+from embeddings import fitting
+from embeddings.fitting import Labelled
+from embeddings.prototypes import Calibration
+from tests.embeddings.factories import Artist, unit
+
+
+def pictures(seed: int, *, classes: int = 24, each: int = 12, noise: float = 1.4) -> Labelled:
+    """Classes of pictures in pairs that share a source."""
+    draw = Artist(seed, noise)
+    looks = [draw.character() for _ in range(classes)]
+    labels = [f"character{number}" for number in range(classes) for _ in range(each)]
+    vectors = np.stack([draw.picture(look) for look in looks for _ in range(each)])
+    return fitting.normalised(vectors, labels, [f"{label}-{i // 2}" for i, label in enumerate(labels)])
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Calibration:
+    return fitting.fit([pictures(0)], games=6)
+
+
+def test_strangers_are_measured(fitted):
+    assert fitted.level == pytest.approx(0, abs=0.03)
+    assert fitted.spread == pytest.approx(1 / 8, abs=0.03)
+
+
+def test_evidence_speaks_for_its_subject_and_a_crowd_against_it(fitted):
+    assert fitted.score >= 0
+    assert fitted.margin >= 0
+    assert fitted.score + fitted.margin > 0
+    assert fitted.subjects <= 0.1
+
+
+@pytest.mark.parametrize(("ways", "shots"), [(1, 5), (8, 5), (20, 5)])
+def test_probabilities_hold_for_characters_never_seen(fitted, ways, shots):
+    got = fitting.measure(pictures(1), fitted, ways=ways, shots=shots, least=0.5, games=40)
+    assert got.ece < 0.12
+    assert got.auroc > 0.9
+    assert got.top1 > 0.85
+    assert got.false_known < 0.25
+
+
+def test_support_and_query_never_share_a_source():
+    one = pictures(0, classes=3)
+    for seed in range(50):
+        shown, asked = fitting._split(one, "character1", np.random.default_rng(seed), 5)
+        assert not set(one.groups[shown]) & set(one.groups[asked])
+        assert shown
+        assert asked
+
+
+def test_a_class_from_one_source_is_not_played():
+    one = pictures(0, classes=3)
+    groups = np.where(one.labels == "character0", "the only one", one.groups)
+    assert fitting.playable(replace(one, groups=groups)) == ["character1", "character2"]
+
+
+def test_too_few_classes_are_refused():
+    with pytest.raises(InvalidInput):
+        fitting.fit([pictures(0, classes=1)])
+    with pytest.raises(InvalidInput):
+        fitting.measure(pictures(0, classes=3), Calibration(), ways=3, shots=1, least=0.5)
+
+
+def test_the_twin_bar_lies_between_copies_and_others():
+    draw = Artist()
+    originals = np.stack([draw.character() for _ in range(100)])
+    copies = np.stack([unit(vector + 0.1 * draw.character()) for vector in originals])
+    assert 0.6 < fitting.twin_bar(originals, copies) <= 1
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "expected"), [([1.0, 2.0], [0.0], 1.0), ([0.0], [0.0], 0.5), ([0.0], [1.0, 2.0], 0.0)]
+)
+def test_auroc(high, low, expected):
+    assert fitting._auroc(np.array(high), np.array(low)) == expected
