@@ -22,6 +22,7 @@ from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import outbox
 from booru_ml.progress import progress, track
+from deploy.demo.board import tagnames
 from deploy.demo.board.models import Post
 from deploy.demo.launch import broker, outcome, people, report
 from deploy.demo.launch.client import Api, Browser, Refused, answers
@@ -33,7 +34,7 @@ STALL_SECONDS = 180.0
 """How long no job may finish before the demo gives up."""
 SAMPLE_CHARACTERS, SAMPLE_SIZE = 8, (600, 800)
 # One finish per pose: what is enrolled is finished, what is to be recognised is of all kinds.
-SAMPLE_FINISH = ("finished",) * 6 + ("sketch", "rough", "poor")
+SAMPLE_FINISH = ("finished",) * 7 + ("sketch", "poor")
 
 
 class DemoFailed(Exception):
@@ -101,6 +102,9 @@ class Demo:
             self._say("redis", "using the one at REDIS_URL" if os.environ.get("REDIS_URL") else f"using {url}")
             return url
         own = broker.start(self.processes, self.home)
+        # This process rings for pictures that are analysed anew.
+        settings.BOORU_ML = {**settings.BOORU_ML, "BROKER_URL": own}
+        config.cache_clear()
         self._say("redis", f"none answers at {_without_password(url)}; started one at {own}")
         return own
 
@@ -159,6 +163,8 @@ class Demo:
         found = list(Post.objects.filter(sha256__in=digests))
         for post in found:
             outbox.enqueue(post)
+        given_up = AnalysisJob.objects.filter(post__in=found, state=AnalysisJob.State.QUARANTINED)
+        outbox.rerun(job_ids=given_up.values_list("pk", flat=True))
         if found:
             self._say("pictures", f"{len(found)} of {len(samples)} are on the board already and are used again")
         return {post.sha256: post.pk for post in found}
@@ -176,7 +182,7 @@ class Demo:
             self.processes.check()
             picture = sample.picture
             try:
-                posts[picture.sha256] = browser.upload(picture.path)["id"]
+                posts[picture.sha256] = browser.upload(picture.path, tags=_tags(sample))["id"]
             except Refused as error:
                 if error.status == 0:
                     raise DemoFailed(str(error)) from None
@@ -237,6 +243,15 @@ class Demo:
         self.console.print(f"  queue       {self.root}/admin/booru_moderation/case/")
         self.console.print(f"  API         {self.root}/booru/api/docs/   [dim]moderator's token {moderator.token}[/]")
         self.console.print(f"  logs        {self.processes.logs}\n", soft_wrap=True)
+
+
+def _tags(sample: Sample) -> str:
+    """What its uploader would write: who drew it, and who it shows where nobody is to be recognised."""
+    artist = sample.picture.artist
+    words = [f"artist:{tagnames.normalise(artist)}"] if artist else []
+    if sample.role is Role.SUPPORT:
+        words.append(f"character:{sample.picture.label}")
+    return " ".join(words)
 
 
 def _celery() -> list[str]:

@@ -37,13 +37,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Picture:
-    """``group``: pictures of one source, which must not stand on both sides; ``split`` and ``finish`` where known."""
+    """``group``: pictures of one source, which must not stand on both sides; the rest where the manifest tells."""
 
     path: Path
     label: str
     group: str = ""
     split: str = ""
     finish: str = ""
+    artist: str = ""
 
     @cached_property
     def sha256(self) -> str:
@@ -114,7 +115,7 @@ def _manifest(folder: Path) -> Iterable[Picture]:
         for row in rows:
             path = folder / (row["path"] or "")
             if path.is_file() and path.resolve().is_relative_to(root):
-                extra = {name: row.get(name) or "" for name in ("group", "split", "finish")}
+                extra = {name: row.get(name) or "" for name in ("group", "split", "finish", "artist")}
                 yield Picture(path, _label(row["character"] or ""), **extra)
 
 

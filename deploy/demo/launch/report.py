@@ -156,13 +156,17 @@ def _table(summary: Summary) -> Table:
 
 def _said(row: Row) -> str:
     if row.state != "done":
-        return f"[yellow]{escape(row.state)}[/]: {escape(row.message)}"
+        return f"[yellow]{escape(row.state)}[/]: {escape(_short(row.message))}"
     if row.names:
         name, probability = row.names[0]
         return f"{escape(name)} {probability:.0%}"
     if row.guess:
         return f"[dim]unknown (nearest: {escape(row.guess[0])} {row.guess[1]:.0%})[/]"
     return "[dim]unknown[/]"
+
+
+def _short(text: str, most: int = 110) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _verdict(row: Row) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django import template
+from django.utils import timezone
+from django.utils.timesince import timesince
 
 from deploy.demo.board.models import Post, Tag
 
@@ -27,6 +30,14 @@ def words(name: str) -> str:
 def percent(share: float) -> str:
     """0.734 → 73 %"""
     return f"{share:.0%}".replace("%", "\u202f%")
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    """``3 hours ago``, or ``just now``."""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"
 
 
 @register.filter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 from argparse import ArgumentParser
@@ -59,6 +60,7 @@ class Command(BaseCommand):
         home = Path(settings.HOME)
         try:
             with only_one(home), Processes(home / "log") as processes:
+                _log_to(processes.logs / "demo.log")
                 try:
                     status = self._run(chosen, processes, console)
                 finally:
@@ -84,6 +86,15 @@ class Command(BaseCommand):
         except Stopped as stopped:
             return 0 if shown else 128 + stopped.number
         return 0 if good else 1
+
+
+def _log_to(file: Path) -> None:
+    """The terminal is for people: what this process logs goes where its children's logs are."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file, mode="w")
+    handler.setFormatter(next(iter(logging.getLogger().handlers), handler).formatter)
+    for name in (None, "django"):
+        logging.getLogger(name).handlers = [handler]
 
 
 def _stop(number: int, frame: object) -> None:
