@@ -27,6 +27,8 @@ DEFAULTS: Mapping[str, float] = {
 MODEL, PROTOTYPE = "model", "prototype"
 # Drawn is what a board of drawings expects; only the exception is worth a tag, under Danbooru's name for it.
 MEDIUM_TAGS = {"photo": "photo_(medium)"}
+# Grades that a board expects of a post: nothing to decide, as with a rating that agrees.
+EXPECTED_GRADES = frozenset({"finished", "good"})
 MOST_PER_HEAD = 100
 
 
@@ -58,11 +60,12 @@ class Thresholds:
     checkpoints: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     _vectors: dict[tuple[str, str, int], FloatArray] = field(default_factory=dict, compare=False, repr=False)
 
-    def least(self, name: str, category: Category, *, model: str = "", head: str = "") -> float:
+    def least(self, name: str, category: Category, *, model: str = "", head: str = "", label: str = "") -> float:
+        """``label`` is the checkpoint's own word, where it differs from the tag's ``name``."""
         for key in (f"{category}:{name}", str(category)):
             if key in self.settings:
                 return float(self.settings[key])
-        return float(self.checkpoints.get(model, {}).get(head, {}).get(name, DEFAULTS[category]))
+        return float(self.checkpoints.get(model, {}).get(head, {}).get(label or name, DEFAULTS[category]))
 
     def vector(self, scores: Scores) -> FloatArray:
         """Thresholds of all labels of a head, float32 (L,)."""
@@ -115,10 +118,10 @@ def _tags(scores: Scores, thresholds: Thresholds) -> list[Proposal]:
 
 def _medium(scores: Scores, thresholds: Thresholds) -> list[Proposal]:
     found = []
-    for label, share in scores.as_dict().items():
-        name = MEDIUM_TAGS.get(label)
-        least = thresholds.least(label, Category.META, model=scores.model, head=scores.head)
-        if name and share >= least:
+    for label, name in MEDIUM_TAGS.items():
+        share = scores.as_dict().get(label, 0.0)
+        least = thresholds.least(name, Category.META, model=scores.model, head=scores.head, label=label)
+        if share >= least:
             evidence = {"kind": "tagger", "threshold": round(least, 4)}
             found.append(_proposal(TagRef(name, Category.META), scores, share, evidence))
     return found
@@ -191,6 +194,8 @@ def ratings(said: Mapping[str, float]) -> dict[Rating, float]:
 
 def confirms(name: str, category: str, facts: PostFacts | None) -> bool:
     """Whether the post already is what the suggestion says, so that accepting it would change nothing."""
+    if category == Category.QUALITY:
+        return name in EXPECTED_GRADES
     if facts is None:
         return False
     if category == Category.RATING:

@@ -1,6 +1,7 @@
 """Tagging with the real gallery: what the fake of ``conftest`` promises, and the round trip that users see."""
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from embeddings import services as embeddings
 from embeddings.models import Support
@@ -97,3 +98,17 @@ def test_a_character_enrolled_later_shows_up_on_earlier_posts_on_request(artist)
     assert services.resuggest([early.pk, stranger.pk, 10**9]) == 2
     assert set(suggested(early)) == {"luka"}
     assert not suggested(stranger)
+
+
+def test_the_command_looks_for_newly_enrolled_characters_everywhere(artist, capsys):
+    look = artist.character()
+    early = upload(artist.picture(look))
+    enrolled("luka", [artist.picture(look) for _ in range(5)])
+    unseen = post()
+    call_command("booru_resuggest", str(early.pk), str(unseen.pk))
+    assert "1 of 2 posts compared" in capsys.readouterr().out
+    assert set(suggested(early)) == {"luka"}
+    call_command("booru_resuggest", "--limit", "3")
+    assert "of 3 posts compared" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no post id"):
+        call_command("booru_resuggest", "nonsense")

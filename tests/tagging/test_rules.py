@@ -77,6 +77,13 @@ def test_a_photo_is_a_meta_tag_and_a_drawing_is_not_worth_one():
     assert not proposals(finding(medium={"drawing": 0.9, "photo": 0.1}), (), Thresholds())
 
 
+def test_the_photo_tag_follows_settings_by_its_name_and_checkpoints_by_their_label():
+    said = finding(medium={"drawing": 0.3, "photo": 0.7})
+    strict = {"net@000000000001": {"medium": {"photo": 0.8}}}
+    assert not proposals(said, (), Thresholds({}, strict))
+    assert proposals(said, (), Thresholds({"meta:photo_(medium)": 0.6}, strict))
+
+
 def test_known_matches_are_suggested_with_their_evidence():
     box = Box(0.1, 0.2, 0.3, 0.4)
     (item,) = proposals(finding(), [match("miku", 0.93, face=0, box=box)], Thresholds())
@@ -128,6 +135,8 @@ def test_a_suggestion_confirms_what_the_post_is_already():
     assert confirms("g", "rating", facts())
     assert not confirms("q", "rating", facts())
     assert not confirms("hat", "general", None)
+    assert confirms("finished", "quality", facts())
+    assert not confirms("poor", "quality", facts())
 
 
 @pytest.mark.parametrize(
