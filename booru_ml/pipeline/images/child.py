@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import io
 import mmap
 import os
 import resource
@@ -24,6 +25,19 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class BoundedReader(io.BufferedReader):
+    """A file that never makes room for more bytes than it has: a chunk that claims 4 GB is cut off, not too large."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        super().__init__(io.FileIO(descriptor))
+        self._size = size
+        self.seek(0)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def main(arguments: dict[str, Any]) -> None:
@@ -71,8 +85,7 @@ def _picture(source: int, size: int, target: int, limits: Limits, baseline: int,
         os.close(silence)
         out = mmap.mmap(target, wire.capacity(limits))
         data = mmap.mmap(source, size, prot=mmap.PROT_READ)
-        file = os.fdopen(source, "rb")
-        file.seek(0)
+        file = BoundedReader(source, size)
         _confine(baseline + len(out) + size, limits)
         header = _answer(file, memoryview(data), out, limits)
         out[: len(header)] = header
@@ -111,10 +124,19 @@ def _answer(file: BinaryIO, data: memoryview, out: mmap.mmap, limits: Limits) ->
 def _confine(baseline: int, limits: Limits) -> None:
     """No more memory or time than allowed, no new file, process or descriptor. Not even root's child can raise these
     without a system call that the picture would have to smuggle in first."""
-    resource.setrlimit(resource.RLIMIT_AS, (baseline + limits.memory,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    _lower(resource.RLIMIT_AS, baseline + limits.memory, baseline + limits.memory)
+    # The hard limit is for a child that was made to ignore the soft one's signal.
+    _lower(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1)
+    _lower(resource.RLIMIT_NPROC, 0, 0)
+    _lower(resource.RLIMIT_NOFILE, 0, 0)
+
+
+def _lower(which: int, soft: int, hard: int) -> None:
+    """Sets a limit, but never above one that the whole service already runs under."""
+    _, highest = resource.getrlimit(which)
+    if highest != resource.RLIM_INFINITY:
+        soft, hard = min(soft, highest), min(hard, highest)
+    resource.setrlimit(which, (soft, hard))
 
 
 def _die_with(parent: int) -> None:

@@ -196,6 +196,14 @@ def png(header: tuple[int, int, int, int], *chunks: tuple[bytes, bytes]) -> byte
     )
 
 
+def test_a_chunk_that_claims_four_gigabytes_is_damage_not_size(decode: Decode) -> None:
+    whole = png((2, 2, 8, 0), (b"IDAT", zlib.compress(b"\0\1\2\0\3\4")))
+    lying = whole[:33] + struct.pack(">I", 2**32 - 20) + b"teXt" + whole[33:]
+    with pytest.raises(PictureRefused) as refused:
+        decode(lying)
+    assert refused.value.code == "corrupt"
+
+
 def test_cmyk_jpeg_becomes_rgb_with_colours_the_right_way_round(decode: Decode) -> None:
     image = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
     image.paste((255, 255, 0, 0), (16, 0, 32, 32))

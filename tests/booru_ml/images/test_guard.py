@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -127,6 +129,16 @@ def test_a_picture_that_needs_too_much_memory_is_refused() -> None:
     with DecoderPool(workers=1, limits=Limits(memory=64 * 2**20)) as pool:
         assert refusal(pool, data).code == "resources"
         assert works(pool)
+
+
+def test_a_service_that_runs_under_limits_of_its_own_keeps_them() -> None:
+    program = (
+        "import io, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**30,) * 2); "
+        "resource.setrlimit(resource.RLIMIT_CPU, (15, 15)); from booru_ml.pipeline.images import DecoderPool; "
+        f"print(DecoderPool(workers=1).submit(io.BytesIO({GOOD!r})).result().width)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("8\n", "")
 
 
 def test_a_picture_that_needs_too_much_computing_is_refused() -> None:
