@@ -45,11 +45,14 @@ class Command(BaseCommand):
 
     def _results(self, folder: Path) -> Iterator[Checked]:
         from booru_ml.pipeline.images import DecoderPool, Limits
-        from booru_ml.pipeline.images.folder import check
+        from booru_ml.pipeline.images.folder import check, walk
 
         with DecoderPool(workers=config().DECODERS, limits=Limits.from_config()) as pool:
             results = check(folder, pool)
-            yield from track(results, "Checking pictures") if sys.stderr.isatty() else results
+            # Where the results themselves scroll by, a bar would only get between their lines.
+            if sys.stderr.isatty() and not sys.stdout.isatty():
+                results = track(results, "Checking pictures", total=sum(1 for _ in walk(folder)))
+            yield from results
 
     def _print_json(self, results: Iterator[Checked]) -> None:
         for result in results:

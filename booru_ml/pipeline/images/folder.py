@@ -42,7 +42,7 @@ def check(root: Path, pool: DecoderPool) -> Iterator[Checked]:
     """One ``Checked`` per file under ``root`` (or for ``root`` itself), sorted by path, paths relative to ``root``."""
     root = root.resolve()
     pending: deque[Begun | Checked] = deque()
-    for path, fault in _walk(root):
+    for path, fault in walk(root):
         shown = path.name if path == root else str(path.relative_to(root))
         pending.append(_unreadable(shown, fault) if fault else _begin(path, shown, pool))
         if len(pending) > 2 * pool.workers:
@@ -51,10 +51,10 @@ def check(root: Path, pool: DecoderPool) -> Iterator[Checked]:
         yield _end(pending.popleft())
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, OSError | None]]:
+def walk(root: Path) -> Iterator[tuple[Path, OSError | None]]:
     """Everything under ``root`` but folders, which are entered in the order of their names, or given with the fault
     that keeps them shut."""
-    pending = [root]
+    pending = [root.resolve()]
     while pending:
         path = pending.pop()
         try:
