@@ -76,6 +76,9 @@ class SubjectForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         category = cleaned.get("category") or self.instance.category
+        namesakes = Subject.objects.filter(name=cleaned.get("name"), category=category).exclude(pk=self.instance.pk)
+        if namesakes.exists():
+            self.add_error("name", f"Another {category} is called that already; add the pictures there.")
         for name in ("show", "show_not"):
             try:
                 services.speaking(cleaned.get(name) or [], category=category)
@@ -161,6 +164,16 @@ class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
         return [SupportInline] if obj else []
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """What only the write finds out (somebody else was faster) is told on the page as well."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except BooruError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Subject, form: Any, change: bool) -> None:
         wanted = form.cleaned_data
