@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from booru_ml.checkpoint import Checkpoint, join_versions
+from booru_ml.checkpoint.files import SUMS
 from booru_ml.conf import config
 from booru_ml.errors import CheckpointError
 from booru_ml.models import ModelVersion
@@ -15,7 +16,7 @@ from booru_ml.models import ModelVersion
 def pipeline_version() -> str:
     """What the configured checkpoints amount to (≤ 64 characters); changes when any of their files does.
 
-    Cheap: reads names, configuration and sums, never weights, and those only when a file's time has changed.
+    Cheap: reads configuration and labels, never weights, and those only when a folder's sums have changed.
     Raises ``CheckpointError`` where a folder cannot be read.
     """
     folders = tuple(str(folder) for folder in config().CHECKPOINTS)
@@ -38,9 +39,10 @@ def _pipeline_version(folders: tuple[str, ...], stamps: tuple[object, ...]) -> s
     return join_versions(Checkpoint.read(folder).version for folder in folders)
 
 
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _stamp(folder: Path) -> tuple[int, int, int]:
+    """Of the file that pins all others."""
     try:
-        files = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+        stat = (folder / SUMS).stat()
     except OSError as error:
         raise CheckpointError(f"The checkpoint folder {folder} cannot be read: {error}.") from error
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

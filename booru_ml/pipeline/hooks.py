@@ -43,6 +43,12 @@ def connect() -> None:
     m2m_changed.connect(tags_changed, dispatch_uid="booru_ml.hooks.tags")
 
 
+def disconnect() -> None:
+    """Stops listening, for measurements and for imports that bring their own jobs."""
+    post_save.disconnect(dispatch_uid="booru_ml.hooks.saved")
+    m2m_changed.disconnect(dispatch_uid="booru_ml.hooks.tags")
+
+
 @cache
 def _post_class() -> type[Model] | None:
     """The host's post model; None where the setting is wrong, which ``booru_ml.E002`` and following explain."""
@@ -84,9 +90,7 @@ def post_saved(
     from booru_ml.pipeline import outbox
 
     with _harmless(using):
-        if outbox.enqueue(instance, using=using) is None and not created:
-            # Where tags are text in the row itself, a form that saves an old copy takes ours away.
-            outbox.touch([instance.pk], wiped=_tags_through() is None, using=using)
+        outbox.saved(instance, created=created, tags_in_row=_tags_through() is None, using=using or outbox.database())
 
 
 def tags_changed(

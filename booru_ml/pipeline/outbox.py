@@ -47,22 +47,24 @@ def enqueue(post: Any, *, priority: int = Priority.FRESH, using: str | None = No
     Rows written outside a transaction wait ``SETTLE_SECONDS``, so that the board's form may finish first.
     """
     using = using or database()
-    key = host().content_key(post)
-    if not key:
-        return None
-    unsettled = not transaction.get_connection(using).in_atomic_block
-    wanted = {"post_id": post.pk, "content_key": key, "pipeline_version": wanted_version()}
+    wanted = _wanted(post)
     rows = AnalysisJob.objects.using(using)
-    if rows.filter(**wanted).exists():
+    if not wanted or rows.filter(**wanted).exists():
         return None
-    job = AnalysisJob(**wanted, priority=priority)
-    if unsettled:
-        job.ready_at = _settled()
-        job.watch_until = Now() + timedelta(seconds=WATCH_SECONDS)
-    with transaction.atomic(using=using, savepoint=False):
-        rows.bulk_create([job], ignore_conflicts=True)
-        transaction.on_commit(doorbell.ring, using=using, robust=True)
+    _write(wanted, priority, using)
     return rows.get(**wanted)
+
+
+def saved(post: Any, *, created: bool, tags_in_row: bool, using: str) -> None:
+    """The board has saved ``post``. A new one costs its upload a single statement.
+
+    ``tags_in_row``: tags are text in the post itself, so that a form which saves an old copy takes ours away.
+    """
+    if wanted := _wanted(post):
+        if created or not AnalysisJob.objects.using(using).filter(**wanted).exists():
+            _write(wanted, Priority.FRESH, using)
+        else:
+            touch([post.pk], wiped=tags_in_row, using=using)
 
 
 def touch(post_ids: Iterable[Any], *, wiped: bool, using: str | None = None) -> None:
@@ -89,6 +91,22 @@ def rerun(*, job_ids: Iterable[int], priority: int = Priority.RERUN) -> int:
         count = _queue_again(jobs, ready_at=Now(), priority=priority)
         transaction.on_commit(doorbell.ring, using=using, robust=True)
     return count
+
+
+def _wanted(post: Any) -> dict[str, Any]:
+    """What makes the job of ``post`` the only one; empty without a picture."""
+    key = host().content_key(post)
+    return {"post_id": post.pk, "content_key": key, "pipeline_version": wanted_version()} if key else {}
+
+
+def _write(wanted: dict[str, Any], priority: int, using: str) -> None:
+    job = AnalysisJob(**wanted, priority=priority)
+    if not transaction.get_connection(using).in_atomic_block:
+        job.ready_at = _settled()
+        job.watch_until = Now() + timedelta(seconds=WATCH_SECONDS)
+    with transaction.atomic(using=using, savepoint=False):
+        AnalysisJob.objects.using(using).bulk_create([job], ignore_conflicts=True)
+        transaction.on_commit(doorbell.ring, using=using, robust=True)
 
 
 def _queue_again(jobs: Any, **values: Any) -> int:

@@ -1,0 +1,46 @@
+"""``manage.py booru_bench``: measures the plugin on this board and this machine."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+
+class Command(BaseCommand):
+    help = "Measures the plugin on this board, this database and this machine. What it writes it removes again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        kinds = parser.add_subparsers(dest="kind", required=True)
+        upload = kinds.add_parser(
+            "upload", help="what the plugin adds to an upload, with the broker alive, dead and frozen"
+        )
+        upload.add_argument("--rounds", type=int, default=100, help="uploads per arm (default 100)")
+        upload.add_argument("--json", action="store_true", help="one JSON object")
+        upload.add_argument("--limit-ms", type=float, help="fail if an upload costs more than this extra")
+
+    def handle(self, *args: Any, kind: str, **options: Any) -> None:
+        getattr(self, f"_{kind}")(**options)
+
+    def _upload(self, *, rounds: int, limit_ms: float | None, **options: Any) -> None:
+        from booru_ml.benchmarks import upload
+
+        if rounds < 2:
+            raise CommandError("--rounds is 2 or more.")
+        report = upload.measure(rounds, say=self.stderr.write)
+        arms = {name: arm for name, arm in report.items() if isinstance(arm, dict)}
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+        else:
+            self.stdout.write(f"An upload's save and commit, medians of {report['uploads']}:")
+            self.stdout.write(f"  without the plugin       {report['without_ms']:8.2f} ms")
+            for name, arm in arms.items():
+                self.stdout.write(
+                    f"  with it, broker {name:<8} {arm['ms']:8.2f} ms   extra {arm['extra_ms']:+.2f} ms, "
+                    f"processor {arm['extra_cpu_ms']:+.2f} ms   p95 {arm['p95_ms']:.2f} ms"
+                )
+        worst = max(arm["extra_ms"] for arm in arms.values())
+        if limit_ms is not None and worst > limit_ms:
+            raise CommandError(f"The plugin costs {worst} ms, more than {limit_ms} ms.")
