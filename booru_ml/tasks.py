@@ -44,7 +44,10 @@ def _child_told_to_stop(*_: object) -> None:
 
 def _main_ready(sender: object = None, **_: object) -> None:
     """Pools without children of their own (solo, threads) work in this process."""
-    if not _has_children(sender):
+    if _has_children(sender):
+        # Celery gives up if a child died before it listened; a bad picture may kill one sooner than the broker answers.
+        sender.pool.maintain_pool()  # type: ignore[attr-defined]
+    else:
         _serve()
 
 

@@ -114,10 +114,8 @@ def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
 
 def _best(chances: FloatArray, standard: FloatArray, count: int) -> IntArray:
     """Places of the ``count`` highest chances (N,), ties broken by the standardised score."""
-    if len(chances) > 4 * count:
-        some = np.argpartition(-chances, 2 * count)[: 2 * count]
-    else:
-        some = np.arange(len(chances))
+    many = len(chances) > 4 * count
+    some = np.argpartition(-chances, 2 * count)[: 2 * count] if many else np.arange(len(chances))
     return some[np.lexsort((-standard[some], -chances[some]))][:count]
 
 

@@ -70,7 +70,8 @@ class Case(models.Model):
 
     ``version`` is raised by every change of what a decision rests on (state, reasons, picture), so that nobody decides
     on a stale view; claims leave it alone. ``analysis`` keeps what the queue shows of the last analysis: ``sha256``,
-    ``width``, ``height``, ``pipeline`` and ``scores`` (``{"rating": {"g": 0.9, …}, "medium": …, "quality": …}``).
+    ``width``, ``height``, ``pipeline``, ``near`` (``[{"post", "similarity"}, …]``) and ``scores`` (``{"rating":
+    [["g", 0.9], …], "medium": …, "quality": …}``; lists, as PostgreSQL forgets the order of an object's keys).
     """
 
     class State(models.TextChoices):

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from booru_ml.types import Analysis, Finding, PostFacts, Rating
+from tagging.rules import ratings
+from tagging.wording import RATINGS
 
 RATING_TOO_LOW = "rating_too_low"
 EXPLICIT = "explicit"
@@ -37,15 +39,6 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
     }
 )
 MOST_NEIGHBOURS = 6
-
-RATING_NAMES = MappingProxyType(
-    {
-        Rating.GENERAL: "general",
-        Rating.SENSITIVE: "sensitive",
-        Rating.QUESTIONABLE: "questionable",
-        Rating.EXPLICIT: "explicit",
-    }
-)
 
 
 class Near(Protocol):
@@ -156,7 +149,7 @@ def sentence(reason: str, score: float, detail: Mapping[str, Any]) -> str:
     sure = percent(score)
     match reason:
         case "rating_too_low" if "rated" in detail and "predicted" in detail:
-            rated, predicted = _rating_name(detail["rated"]), _rating_name(detail["predicted"])
+            rated, predicted = (RATINGS.get(detail[key], detail[key]) for key in ("rated", "predicted"))
             return f"Rated {rated} but looks {predicted}: {sure} likely to need a more severe rating."
         case "rating_too_low":
             return f"Looks more severe than it is rated ({sure})."
@@ -182,17 +175,6 @@ def percent(share: float) -> str:
     if whole >= 100:
         return "100%" if share >= 1 else "99%"
     return "<1%" if whole <= 0 < round(share, 4) else f"{max(whole, 0)}%"
-
-
-def _rating_name(value: str) -> str:
-    return RATING_NAMES[Rating(value)] if value in {rating.value for rating in Rating} else str(value)
-
-
-def ratings(said: Mapping[str, float]) -> dict[Rating, float]:
-    """A head's probabilities by rating, scaled to sum 1 (taggers answer with independent sigmoids)."""
-    known = {rating: max(said[rating.value], 0.0) for rating in Rating if rating.value in said}
-    total = sum(known.values())
-    return {rating: share / total for rating, share in known.items()} if total > 0 else {}
 
 
 def _unit(score: float) -> float:

@@ -23,7 +23,9 @@ from embeddings.store import box_of
 from moderation import history, priority, rules, states
 from moderation.models import Case, CaseQuerySet, Flag
 from moderation.types import Counts, FaceView, FlagView, NeighbourView, QueueItem, RatingShare
+from tagging.rules import ratings
 from tagging.selectors import SuggestionView, suggestions_of
+from tagging.wording import RATINGS
 
 
 def queue(
@@ -129,12 +131,12 @@ def _flag_view(flag: Flag) -> FlagView:
 
 
 def _ratings(case: Case, facts: PostFacts) -> tuple[RatingShare, ...]:
-    shares = rules.ratings(case.analysis.get("scores", {}).get("rating", {}))
+    shares = ratings(dict(case.analysis.get("scores", {}).get("rating", ())))
     likeliest = max(shares, key=lambda rating: (shares[rating], rating.severity), default=None)
     return tuple(
         RatingShare(
             rating=rating,
-            name=rules.RATING_NAMES[rating],
+            name=RATINGS[rating],
             share=share,
             rated=rating is facts.rating,
             likeliest=rating is likeliest,
@@ -144,7 +146,7 @@ def _ratings(case: Case, facts: PostFacts) -> tuple[RatingShare, ...]:
 
 
 def _small_heads(case: Case) -> dict[str, dict[str, float]]:
-    scores: Mapping[str, Mapping[str, float]] = case.analysis.get("scores", {})
+    scores: Mapping[str, Sequence[tuple[str, float]]] = case.analysis.get("scores", {})
     return {head: dict(scores[head]) for head in ("medium", "quality") if head in scores}
 
 

@@ -1,4 +1,4 @@
-"""Services and data that tests share. Real servers: the machine's where a URL is given, else embedded ones from wheels."""
+"""Services and data that tests share. Real servers: the machine's where a URL is given, else embedded ones."""
 
 from __future__ import annotations
 

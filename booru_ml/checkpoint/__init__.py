@@ -102,6 +102,12 @@ class Checkpoint:
         return self.sums[files.WEIGHTS]
 
     @property
+    def weights_id(self) -> str:
+        """Of all weights: a graph refers to their bytes by place, so it belongs to these files and to no others."""
+        sums = "".join(self.sums.get(name, "") for name in (files.WEIGHTS, files.HEADS))
+        return hashlib.sha256(sums.encode()).hexdigest()
+
+    @property
     def embedding_dim(self) -> int | None:
         return self._dim(HeadKind.EMBEDDING)
 

@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 HEAD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _ARCHITECTURE = re.compile(r"[a-z0-9_]{1,100}(\.[a-z0-9_]{1,60})?")
 # Arguments of timm's factory that would read other files or reach the network.
-_LOADERS = re.compile(r"pretrained|checkpoint|cache_dir|file|url|hub|num_classes")
+_LOADERS = re.compile(r"pretrained|checkpoint|cache_dir|file|url|hub")
 
 
 class HeadKind(StrEnum):
@@ -72,7 +72,8 @@ class Head:
     ``labels``: of softmax, sigmoid and ordinal heads, in the order of their outputs. ``dim``: length of an embedding
     or style vector. ``inputs``: which vectors (``pooled``, ``embedding``, ``style``) feed it, joined. ``stages``: which
     of the backbone's feature maps (index in timm's ``feature_info``) feed it (an embedding without them: the pooled
-    features); ``regions``: the thirds whose means join the maps' statistics. ``source`` is the head whose probabilities ``matrix`` (rows: own labels, columns: the source's) turns into this one's, or
+    features); ``regions``: the thirds whose means join the maps' statistics. ``source`` is the head whose
+    probabilities ``matrix`` (rows: own labels, columns: the source's) turns into this one's, or
     ``classifier`` for the backbone's own last layer, whose ``rows`` it takes. ``channels`` name a heatmap's planes.
     ``hidden``: widths of the layers between input and output; ``kernel``: size of a heatmap's convolutions, pixels;
     ``projected``: whether an embedding goes through a matrix of the weights.
@@ -131,7 +132,11 @@ def architecture(config: Mapping[str, Any], fail: Fail) -> tuple[str, dict[str, 
     for key in args:
         if _LOADERS.search(str(key)):
             fail(f"model_args may not hold {key!r}: weights come from the folder's own files only")
-    classes = config.get("num_classes", 0)
+    args = dict(args)
+    if args.get("in_chans", 3) != 3:
+        fail("model_args.in_chans must be 3: pictures have three channels")
+    # timm writes the number of classes in both places.
+    classes = args.pop("num_classes", config.get("num_classes", 0))
     if isinstance(classes, bool) or not isinstance(classes, int) or not 0 <= classes <= 10_000_000:
         fail("num_classes must be a whole number from 0 to 10,000,000")
     return str(name), args, classes

@@ -23,6 +23,7 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from booru_ml.checkpoint import files
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import network
+from booru_ml.nn.sessions import WEIGHTS_ID
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -38,6 +39,7 @@ def export(checkpoint: Checkpoint) -> Path:
     model = _graph(checkpoint)
     _strip(model)
     left = _refer(model, checkpoint.path)
+    model.metadata_props.add(key=WEIGHTS_ID, value=checkpoint.weights_id)
     if left > 2**30:
         raise CheckpointError(f"{left:,} bytes of constants are in no weights file; the graph would be too large.")
     target = checkpoint.path / files.ONNX

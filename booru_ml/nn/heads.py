@@ -38,7 +38,7 @@ class Vector(nn.Module):
     def forward(self, features: Features, _: Mapping[str, Tensor]) -> Tensor:
         vector = self.raw(features) - self.mean
         if self.projection is not None:
-            vector = vector @ self.projection.T
+            vector = F.linear(vector, self.projection)
         return F.normalize(vector, dim=1)
 
     def raw(self, features: Features) -> Tensor:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 Outputs = dict[str, "FloatArray"]
 
+# Where a graph of ours says which weights it refers to.
+WEIGHTS_ID = "booru_ml.weights"
+
+
+class ForeignGraph(CheckpointError):
+    """``model.onnx`` is no graph of ours, or one of other weights: it may be sound, but not for this engine."""
+
 
 class Session(Protocol):
     """One checkpoint, loaded. Not for use by several threads at once."""
@@ -58,9 +65,10 @@ class OnnxSession:
             ) from error
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
-        if missing := set(checkpoint.heads) - set(self._outputs):
-            raise CheckpointError(
-                f"Checkpoint {checkpoint.path}: {files.ONNX} lacks the heads {', '.join(sorted(missing))}. "
+        made_for = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_ID)
+        if made_for != checkpoint.weights_id or not set(checkpoint.heads) <= set(self._outputs):
+            raise ForeignGraph(
+                f"Checkpoint {checkpoint.path}: {files.ONNX} was not made from these weights and heads. "
                 f"Write it anew: manage.py booru_model export {checkpoint.path}"
             )
 
@@ -144,7 +152,11 @@ def open_session(checkpoint: Checkpoint, *, runtime: str = "auto", device: str =
             f"manage.py booru_model export {checkpoint.path}, or set BOORU_ML['RUNTIME'] to 'auto'."
         )
     if runtime == "onnx" or (runtime == "auto" and checkpoint.has_onnx and not _gpu_wanted(device)):
-        return OnnxSession(checkpoint, threads=threads)
+        try:
+            return OnnxSession(checkpoint, threads=threads)
+        except ForeignGraph:
+            if runtime == "onnx" or not torch_installed():
+                raise
     if not torch_installed():
         raise CheckpointError(
             f"Checkpoint {checkpoint.path} needs torch and timm here, which are not installed. "

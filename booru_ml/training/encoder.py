@@ -122,7 +122,9 @@ def fit(
         width = backbone(torch.zeros(2, 3, recipe.size, recipe.size, device=device)).shape[1]
     head = CosineMargin(width, len(data.classes), recipe).to(device)
     average = torch.optim.swa_utils.AveragedModel(
-        backbone, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema), use_buffers=True
+        backbone,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema),
+        use_buffers=True,  # type: ignore[no-untyped-call]
     )
     optimiser = torch.optim.AdamW(
         [
@@ -153,7 +155,7 @@ def _step(backbone: nn.Module, head: nn.Module, optimiser: Any, pixels: Tensor, 
     if not torch.isfinite(loss):
         raise FloatingPointError("the loss is no longer a number; lower the learning rates")
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(backbone.parameters(), 5.0)
     optimiser.step()
     return float(loss.detach())

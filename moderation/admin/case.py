@@ -20,7 +20,6 @@ from moderation.admin.overlay import marks
 from moderation.admin.verbs import VerbViews, case_query, case_url
 from moderation.models import Case, CaseQuerySet
 from moderation.permissions import may_decide, may_view
-from moderation.rules import RATING_NAMES
 from moderation.types import READING, QueueItem
 from tagging.permissions import may_decide as may_decide_tags
 from tagging.selectors import SuggestionView
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Case]
 else:
     ModelAdmin = admin.ModelAdmin
+from tagging.wording import RATINGS
 
 
 class CaseAdmin(VerbViews, ModelAdmin):
@@ -148,5 +148,5 @@ class CaseAdmin(VerbViews, ModelAdmin):
 def opinion(view: SuggestionView) -> str:
     """A rating or grade as the words on its chip."""
     if view.category is Category.RATING and view.name in set(Rating):
-        return f"rate it {RATING_NAMES[Rating(view.name)]}"
+        return f"rate it {RATINGS[view.name]}"
     return f"{view.category}: {view.name}"

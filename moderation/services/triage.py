@@ -16,6 +16,7 @@ from embeddings.types import Neighbour
 from moderation import priority, rules, states, thresholds
 from moderation.models import Case, Decision, Flag
 from moderation.rules import FlagDraft
+from tagging.rules import ratings
 
 # What the queue shows of the whole picture; heads with many labels stay out of the case's row.
 SHOWN_HEADS = ("rating", "medium", "nsfw", "quality")
@@ -131,7 +132,7 @@ def _scored(
     """The case with what the analysis said and the priority that follows."""
     heads = analysis.finding.scores if analysis.finding else {}
     scores = {
-        name: {label: round(value, 4) for label, value in heads[name].as_dict().items()}
+        name: [(label, round(value, 4)) for label, value in heads[name].as_dict().items()]
         for name in SHOWN_HEADS
         if name in heads
     }
@@ -145,7 +146,7 @@ def _scored(
     }
     case.priority = priority.priority(
         risk=priority.risk((draft.reason, draft.score) for draft in drafts),
-        uncertainty=priority.uncertainty(rules.ratings(scores.get("rating", {})).values()),
+        uncertainty=priority.uncertainty(ratings(dict(scores.get("rating", ()))).values()),
         opened_at=case.opened_at,
     )
     return case

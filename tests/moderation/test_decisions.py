@@ -241,7 +241,7 @@ def test_bulk_verbs_are_for_moderators_are_limited_and_know_two_words(uploader, 
 # --- All of it, in any order ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["approve", "reject", "undo", "photo", "rough", "plain"]), max_size=10))
 def test_whatever_happened_undoing_everything_brings_the_first_status_back(case, moderator, steps) -> None:
     """History is complete: walking it back, newest first, always ends where the post began."""

@@ -1,4 +1,4 @@
-"""``manage.py booru_model``: checkpoint folders listed, verified, pinned, given a graph, imported, whitened."""
+"""``manage.py booru_model``: checkpoint folders listed, verified, pinned, given a graph, imported."""
 
 from __future__ import annotations
 
@@ -38,13 +38,6 @@ class Command(BaseCommand):
             verb.add_argument(
                 "--out", type=Path, default=CHECKPOINTS / name, metavar="DIR", help="default: %(default)s"
             )
-        whiten = verbs.add_parser("whiten", help="fit a head's mean and projection on pictures (booru-ml[train])")
-        whiten.add_argument("dir", type=Path, metavar="DIR")
-        whiten.add_argument("--head", default="style", help="an embedding or style head; default: %(default)s")
-        whiten.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
-        whiten.add_argument("--dim", type=int, default=256, help="length of the vector; default: %(default)s")
-        whiten.add_argument("--shrink", type=float, default=0.6, help="0 full whitening, 1 none; default: %(default)s")
-        whiten.add_argument("--most", type=int, default=1000, help="pictures of each folder; default: %(default)s")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         try:
@@ -106,15 +99,6 @@ class Command(BaseCommand):
         from booru_ml.nn.importers import nsfwjs
 
         self._describe(nsfwjs.build(out, file))
-
-    def _whiten(self, dir: Path, head: str, data: list[Path], dim: int, shrink: float, most: int, **_: Any) -> None:
-        from booru_ml.checkpoint import Checkpoint
-        from booru_ml.nn.survey import pictures
-        from booru_ml.training import whitening
-
-        checkpoint = Checkpoint.load(dir)
-        features = whitening.features(checkpoint, head, track(pictures(data, most=most), "Reading pictures"))
-        self._describe(whitening.apply(checkpoint, head, features, dim=dim, shrink=shrink))
 
     def _describe(self, checkpoint: Checkpoint) -> None:
         size = sum(file.stat().st_size for file in checkpoint.path.iterdir() if file.is_file())

@@ -17,7 +17,8 @@ CHANCE_LEVEL = 0.001
 RULE = (
     "every upload was analysed (or refused with a reason, where the file is no sound picture), nothing was lost or "
     "quarantined, each enrolled character is among the first three suggestions of at least half of its own uploads, "
-    f"and the first suggestion is right more often than guessing explains (p < {CHANCE_LEVEL})"
+    f"and the first suggestion is right more often than guessing explains (p < {CHANCE_LEVEL}; where there are too few "
+    "uploads to tell, in more than half of them)"
 )
 SETTLED = ("done", "refused")
 
@@ -89,9 +90,15 @@ class Summary:
             elif sum(row.among_three for row in own) * 2 < len(own):
                 found.append(f"{name} is among the first three in {sum(row.among_three for row in own)} of {len(own)}")
         hits, total = sum(row.first for row in self.asked), len(self.asked)
-        if total and len(self.enrolled) > 1 and by_chance(hits, total, 1 / len(self.enrolled)) >= CHANCE_LEVEL:
+        if total and len(self.enrolled) > 1 and not beats_chance(hits, total, 1 / len(self.enrolled)):
             found.append(f"the first suggestion is right in {hits} of {total}, which guessing could do")
         return found
+
+
+def beats_chance(hits: int, total: int, chance: float) -> bool:
+    if chance**total >= CHANCE_LEVEL:
+        return hits * 2 > total
+    return by_chance(hits, total, chance) < CHANCE_LEVEL
 
 
 def by_chance(hits: int, total: int, chance: float) -> float:
@@ -126,7 +133,7 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def _supports(summary: Summary) -> str:
-    counts = Counter(row.label for row in summary.rows if row.role == Role.SUPPORT)
+    counts = Counter(row.label for row in summary.rows if row.role == Role.SUPPORT and row.state == "done")
     low, high = min(counts.values(), default=0), max(counts.values(), default=0)
     return f"from {low if low == high else f'{low}–{high}'} pictures each"
 
@@ -147,7 +154,7 @@ def _table(summary: Summary) -> Table:
             escape(row.label) + (" [dim](not enrolled)[/]" if row.role == Role.STRANGER else ""),
             _said(row),
             _verdict(row),
-            row.rating,
+            row.rating if row.state == "done" else "",
             escape(", ".join(row.flags)),
             f"#{row.place}" if row.place else "",
         )
@@ -165,7 +172,7 @@ def _said(row: Row) -> str:
     return "[dim]unknown[/]"
 
 
-def _short(text: str, most: int = 110) -> str:
+def _short(text: str, most: int = 70) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -1,24 +1,17 @@
-"""Pictures made on the spot, and a pool to decode them."""
+"""A pool of decoders with a small canvas."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
-from PIL import Image
 
 from booru_ml.pipeline.images import DecoderPool, Limits
 from booru_ml.types import Picture
 
 Decode: TypeAlias = Callable[[bytes], Picture]
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")

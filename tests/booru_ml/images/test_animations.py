@@ -13,7 +13,8 @@ from PIL import Image
 from booru_ml.errors import PictureRefused
 from booru_ml.pipeline.images import DecoderPool, Limits
 from booru_ml.types import Picture
-from tests.booru_ml.images.conftest import Decode, encoded
+from tests.booru_ml.images.conftest import Decode
+from tests.booru_ml.images.pictures import encoded
 
 
 def shades(count: int, size: tuple[int, int] = (16, 12)) -> list[Image.Image]:

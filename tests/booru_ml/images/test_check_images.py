@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from booru_ml.pipeline.images.refusals import CODES
-from tests.booru_ml.images.conftest import encoded
+from tests.booru_ml.images.pictures import encoded
 
 GOOD = encoded(Image.new("RGB", (8, 6), "red"), "PNG")
 CLEAR = encoded(Image.new("RGBA", (8, 6)), "PNG")

@@ -14,7 +14,7 @@ from booru_ml.errors import PictureRefused
 from booru_ml.pipeline.images import DecoderPool
 from booru_ml.pipeline.images.refusals import CODES
 from booru_ml.types import Picture
-from tests.booru_ml.images.conftest import encoded
+from tests.booru_ml.images.pictures import encoded
 
 
 def seeds() -> list[bytes]:

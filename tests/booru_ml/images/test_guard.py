@@ -18,7 +18,7 @@ from PIL import Image
 from booru_ml.errors import PictureRefused, Unavailable
 from booru_ml.pipeline.images import DecoderPool, Limits, zygote
 from tests.booru_ml.images import rogue
-from tests.booru_ml.images.conftest import encoded
+from tests.booru_ml.images.pictures import encoded
 
 GOOD = encoded(Image.new("RGB", (8, 8), "red"), "PNG")
 LIMITS = Limits(canvas_side=64, memory=256 * 2**20, cpu_seconds=1, timeout_seconds=60, max_bytes=2**20)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from booru_ml.pipeline.images import sniff
-from tests.booru_ml.images.conftest import encoded
+from tests.booru_ml.images.pictures import encoded
 
 KINDS = ["JPEG", "PNG", "GIF", "WEBP", "AVIF"]
 PLAIN = Image.new("RGB", (40, 30), "red")

@@ -1,0 +1,81 @@
+"""Features of pictures by a checkpoint's frozen backbone: what heads are fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from booru_ml.errors import InvalidInput
+from booru_ml.nn import network
+from booru_ml.nn.backbones import Backbone, Features
+from booru_ml.nn.style import statistics
+from booru_ml.nn.survey import read_picture
+from booru_ml.nn.transforms import fit, normalise
+from booru_ml.progress import track
+from booru_ml.types import FloatArray, PixelArray
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+
+BATCH = 4
+"""Small: torch's eager convolutions are fastest on a core while their maps stay in its cache."""
+
+
+def read(paths: Sequence[Path], what: str = "Reading pictures") -> Iterator[PixelArray]:
+    """The pictures one by one, upright, H×W×3 uint8. Raises ``InvalidInput`` with the path of one that is broken."""
+    for path in track(paths, what):
+        try:
+            yield read_picture(path)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InvalidInput(f"{path} cannot be read as a picture: {error}") from error
+
+
+class Frozen:
+    """A checkpoint's network that only looks: nothing in it learns."""
+
+    def __init__(self, checkpoint: Checkpoint, *, stages: Sequence[int] = ()) -> None:
+        self._preprocess = checkpoint.preprocess
+        self._network = network.load(checkpoint)
+        wanted = {*stages, *self._network.backbone.stages}
+        self.backbone = Backbone(self._network.backbone.model, sorted(wanted)).to(
+            memory_format=torch.channels_last  # type: ignore[call-overload]
+        )
+
+    def statistics(self, frames: Iterable[PixelArray], stages: Sequence[int], regions: Sequence[str]) -> FloatArray:
+        """Raw statistics of the maps of ``stages``, N × D; the pooled features where there are no stages."""
+        if not stages:
+            return self._rows(frames, lambda features: features.pooled)
+        return self._rows(frames, lambda features: statistics(features.maps, stages, regions))
+
+    def inputs(self, frames: Iterable[PixelArray], names: Sequence[str]) -> FloatArray:
+        """What a scored head with these ``inputs`` sees, N × D: pooled features, vectors of the heads."""
+        modules: Any = self._network.heads
+
+        def take(features: Features) -> Tensor:
+            return torch.cat([features.pooled if n == "pooled" else modules[n](features, {}) for n in names], dim=1)
+
+        return self._rows(frames, take)
+
+    def maps(self, frames: Iterable[PixelArray], stages: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
+        """The maps (B, C, H, W) of ``stages``, batch by batch."""
+        for features in self._batches(frames):
+            yield tuple(features.maps[stage] for stage in stages)
+
+    def _rows(self, frames: Iterable[PixelArray], take: Callable[[Features], Tensor]) -> FloatArray:
+        rows = [take(features).numpy() for features in self._batches(frames)]
+        if not rows:
+            raise InvalidInput("There are no pictures to look at.")
+        return np.concatenate(rows)
+
+    @torch.inference_mode()
+    def _batches(self, frames: Iterable[PixelArray]) -> Iterator[Features]:
+        coming = iter(frames)
+        while fitted := [fit(frame, self._preprocess) for frame in islice(coming, BATCH)]:
+            batch = torch.from_numpy(normalise(fitted, self._preprocess))
+            yield self.backbone.features(batch.contiguous(memory_format=torch.channels_last))

@@ -1,0 +1,147 @@
+"""Fits an embedding or style head on labelled pictures: whitening within classes, its strength chosen across sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from booru_ml.errors import InvalidInput
+from booru_ml.training.episodes import Accuracy, accuracy
+from booru_ml.training.features import Frozen, read
+from booru_ml.training.whitening import Scatter, project
+from booru_ml.types import FloatArray
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.training.manifest import Sample
+
+SHRINKS = (0.1, 0.2, 0.4, 0.6, 0.8)
+SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Raw features of one set, with what they are called and where they come from."""
+
+    name: str
+    rows: FloatArray
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How vectors fitted on the other sets do on ``tested``: accuracy of (ways, shots) episodes by class mean."""
+
+    tested: str
+    shrink: float | None
+    accuracies: Mapping[tuple[int, int], Accuracy]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean([found.mean for found in self.accuracies.values()]))
+
+
+def look(
+    checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], *, stages: Sequence[int], regions: Sequence[str]
+) -> list[LabelledRows]:
+    """The raw features of every set's pictures."""
+    frozen = Frozen(checkpoint, stages=stages)
+    return [
+        LabelledRows(
+            name,
+            frozen.statistics(read([sample.path for sample in samples], name), stages, regions),
+            tuple(sample.label for sample in samples),
+            tuple(f"{sample.label}/{sample.group}" for sample in samples),
+        )
+        for name, samples in sets.items()
+    ]
+
+
+def trials(
+    sets: Sequence[LabelledRows], *, dim: int, shrinks: Sequence[float] = SHRINKS, seed: int = 0
+) -> Iterator[Trial]:
+    """Every set in turn is tested with vectors fitted on the others: plain, then at each shrinkage.
+
+    One set alone is cut in two by class.
+    """
+    parts = sets if len(sets) > 1 else _halves(sets[0])
+    for tested in parts:
+        fitted = [part for part in parts if part is not tested]
+        plain = tested.rows / (np.linalg.norm(tested.rows, axis=1, keepdims=True) + 1e-12)
+        yield Trial(tested.name, None, _accuracies(plain, tested, seed))
+        scatter = _scatter(fitted)
+        for shrink in shrinks:
+            vectors = project(tested.rows, scatter.mean, scatter.projection(dim=dim, shrink=shrink))
+            yield Trial(tested.name, shrink, _accuracies(vectors, tested, seed))
+
+
+def best_shrink(found: Sequence[Trial]) -> float:
+    """The shrinkage with the best mean over settings and sets."""
+    means = {
+        shrink: float(np.mean([trial.mean for trial in found if trial.shrink == shrink]))
+        for shrink in {trial.shrink for trial in found}
+        if shrink is not None
+    }
+    return max(means, key=lambda shrink: (means[shrink], shrink))
+
+
+def head(
+    name: str,
+    kind: str,
+    sets: Sequence[LabelledRows],
+    *,
+    dim: int,
+    shrink: float,
+    stages: Sequence[int],
+    regions: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What ``booru.heads`` says of the head fitted on all sets, and its tensors."""
+    scatter = _scatter(sets)
+    said: dict[str, Any] = {"kind": kind, "dim": dim, "projected": True}
+    if stages:
+        said |= {"stages": list(stages), "regions": list(regions)}
+    projection = scatter.projection(dim=dim, shrink=shrink)
+    return said, {
+        f"{name}.mean": torch.from_numpy(scatter.mean.astype(np.float32)),
+        f"{name}.projection": torch.from_numpy(projection),
+    }
+
+
+def _scatter(sets: Sequence[LabelledRows]) -> Scatter:
+    rows = np.concatenate([one.rows for one in sets])
+    return Scatter.of(rows, [f"{one.name}/{label}" for one in sets for label in one.labels])
+
+
+def _accuracies(vectors: FloatArray, tested: LabelledRows, seed: int) -> dict[tuple[int, int], Accuracy]:
+    found = {
+        (ways, shots): accuracy(vectors, tested.labels, tested.groups, ways=ways, shots=shots, seed=seed)
+        for ways, shots in SETTINGS
+    }
+    kept = {setting: value for setting, value in found.items() if value is not None}
+    if not kept:
+        raise InvalidInput(f"{tested.name} has too few classes to test on: 5 with two pictures of two groups each.")
+    return kept
+
+
+def _halves(one: LabelledRows) -> list[LabelledRows]:
+    classes = sorted(set(one.labels))
+    halves = []
+    for name, chosen in (("even classes", set(classes[::2])), ("odd classes", set(classes[1::2]))):
+        rows = [row for row, label in enumerate(one.labels) if label in chosen]
+        if not rows:
+            raise InvalidInput(f"{one.name} has one class only; nothing can be tested.")
+        halves.append(
+            LabelledRows(
+                f"{one.name}, {name}",
+                one.rows[rows],
+                tuple(one.labels[row] for row in rows),
+                tuple(one.groups[row] for row in rows),
+            )
+        )
+    return halves

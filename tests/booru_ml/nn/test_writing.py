@@ -1,0 +1,94 @@
+"""Folders are written whole or not at all; the command speaks plainly."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from booru_ml.checkpoint import Checkpoint, HeadKind
+from booru_ml.conf import CHECKPOINTS
+from booru_ml.errors import CheckpointError
+
+pytestmark = pytest.mark.torch
+
+
+def run(*args: str) -> str:
+    out = StringIO()
+    call_command("booru_model", *args, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.booru_ml.nn import builders
+
+    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
+
+
+def test_a_check_that_fails_leaves_the_old_folder(small: Path) -> None:
+    from booru_ml.nn.writing import renew_graph
+
+    def no(_: Checkpoint) -> None:
+        raise CheckpointError("no")
+
+    before = Checkpoint.load(small)
+    with pytest.raises(CheckpointError, match=r"^no$"):
+        renew_graph(before, check=no)
+    assert Checkpoint.load(small).sums == before.sums
+    assert [path.name for path in small.parent.iterdir()] == [small.name]
+
+
+def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
+    import torch
+
+    from booru_ml.nn.verification import verify
+    from booru_ml.nn.writing import set_heads
+
+    before = Checkpoint.load(small)
+    tensors = {
+        "mood.layers.0.weight": torch.ones(2, before.heads["embedding"].dim),
+        "mood.layers.0.bias": torch.zeros(2),
+    }
+    said = {"mood": {"kind": "softmax", "inputs": ["embedding"]}}
+    after = set_heads(before, said, tensors, [("mood", "calm", "meta"), ("mood", "wild", "meta")])
+    assert after.heads["mood"].kind is HeadKind.SOFTMAX
+    assert after.sha256 == before.sha256
+    assert after.version != before.version
+    assert [label.name for label in after.labels["quality"]] == ["poor", "rough", "fine"]
+    verify(after)
+
+
+def test_the_command_lists_what_is_configured() -> None:
+    said = run("list")
+    assert "lite0@" in said
+    assert "nsfw: softmax, 5 labels" in said
+
+
+def test_the_command_verifies_both_runtimes() -> None:
+    said = run("verify", str(CHECKPOINTS / "lite0"))
+    assert "ran on onnx and torch" in said
+    assert "sound" in said
+
+
+def test_the_command_tells_how_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="booru_model pin"):
+        run("verify", str(tmp_path))
+    with pytest.raises(CommandError, match="no folder"):
+        run("pin", str(tmp_path / "nowhere"))
+    with pytest.raises(CommandError, match="not the nsfwjs package"):
+        run("import-nsfwjs", str(tmp_path / "nothing.tgz"), "--out", str(tmp_path / "out"))
+
+
+def test_the_command_surveys_a_folder(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for number in range(3):
+        Image.new("RGBA", (40 + number, 30), (200, 100, 50, 128)).save(tmp_path / f"{number}.png")
+    said = run("survey", str(CHECKPOINTS / "nsfwjs"), "--data", str(tmp_path))
+    assert "3 pictures" in said
+    assert said.count("rating") == 4
+    with pytest.raises(CommandError, match="holds no pictures"):
+        run("survey", str(CHECKPOINTS / "nsfwjs"), "--data", str(CHECKPOINTS))

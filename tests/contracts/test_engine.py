@@ -1,0 +1,169 @@
+"""What every engine promises, on each runtime: the same suite for ONNX Runtime and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.conf import CHECKPOINTS
+from booru_ml.nn.engine import Engine
+from booru_ml.types import Category, Finding, Picture
+from tests.contracts import frames
+
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def checkpoints() -> list[Checkpoint]:
+    return [Checkpoint.load(CHECKPOINTS / name) for name in ("lite0", "nsfwjs")]
+
+
+@pytest.fixture(scope="module", params=["onnx", pytest.param("torch", marks=pytest.mark.torch)])
+def engine(request: pytest.FixtureRequest, checkpoints: list[Checkpoint]) -> Iterator[Engine]:
+    engine = Engine(checkpoints, runtime=request.param, device="cpu")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Picture]:
+    return frames.everything()
+
+
+@pytest.fixture(scope="module")
+def findings(engine: Engine, pictures: list[Picture]) -> list[Finding]:
+    return engine.infer(pictures)
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoints: list[Checkpoint], pictures: list[Picture]) -> list[Finding]:
+    engine = Engine(checkpoints, runtime="onnx")
+    yield engine.infer(pictures)
+    engine.close()
+
+
+def assert_same(one: Finding, other: Finding) -> None:
+    np.testing.assert_allclose(one.embedding, other.embedding, atol=TOLERANCE)
+    np.testing.assert_allclose(one.style, other.style, atol=TOLERANCE)
+    assert one.scores.keys() == other.scores.keys()
+    for name, scores in one.scores.items():
+        np.testing.assert_allclose(scores.values, other.scores[name].values, atol=TOLERANCE, err_msg=name)
+    assert [face.box for face in one.faces] == [face.box for face in other.faces]
+    for face, twin in zip(one.faces, other.faces, strict=True):
+        np.testing.assert_allclose(face.embedding, twin.embedding, atol=TOLERANCE)
+
+
+def test_each_picture_gets_its_own_finding(findings: list[Finding], pictures: list[Picture]) -> None:
+    assert len(findings) == len(pictures)
+
+
+def test_vectors_have_length_one(findings: list[Finding], engine: Engine) -> None:
+    for finding in findings:
+        assert finding.embedding.shape == (1280,)
+        assert finding.style.shape == (engine.checkpoints[0].style_dim,)
+        for vector in (finding.embedding, finding.style, *(face.embedding for face in finding.faces)):
+            assert vector.dtype == np.float32
+            assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_probabilities_add_up(findings: list[Finding]) -> None:
+    for finding in findings:
+        assert set(finding.scores) == {"nsfw", "rating", "medium"}
+        for scores in finding.scores.values():
+            assert np.all((scores.values >= 0) & (scores.values <= 1))
+            assert float(scores.values.sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_scores_say_what_they_are_and_who_said_so(findings: list[Finding], engine: Engine) -> None:
+    rating = findings[0].scores["rating"]
+    assert rating.labels == ("g", "s", "q", "e")
+    assert set(rating.categories) == {Category.RATING}
+    assert rating.model == engine.checkpoints[1].version
+    assert findings[0].scores["medium"].labels == ("drawing", "photo")
+    assert findings[0].embedding_model == engine.checkpoints[0].version
+
+
+def test_runtimes_agree(findings: list[Finding], reference: list[Finding]) -> None:
+    for one, other in zip(findings, reference, strict=True):
+        assert_same(one, other)
+
+
+def test_a_picture_does_not_depend_on_its_batch(
+    engine: Engine, findings: list[Finding], pictures: list[Picture]
+) -> None:
+    for picture, together in zip(pictures, findings, strict=True):
+        assert_same(engine.infer([picture])[0], together)
+
+
+def test_order_does_not_matter(engine: Engine, findings: list[Finding], pictures: list[Picture]) -> None:
+    for one, other in zip(engine.infer(pictures[::-1]), findings[::-1], strict=True):
+        assert_same(one, other)
+
+
+def test_batches_larger_than_one_forward_are_cut(engine: Engine, findings: list[Finding]) -> None:
+    many = engine.infer([frames.picture(frames.noise(1, 1, 1))] * 70)
+    assert len(many) == 70
+    assert_same(many[69], findings[1])
+
+
+def test_the_same_question_gets_the_same_answer(
+    engine: Engine, findings: list[Finding], pictures: list[Picture]
+) -> None:
+    again = engine.infer(pictures)
+    for one, other in zip(again, findings, strict=True):
+        np.testing.assert_array_equal(one.embedding, other.embedding)
+        np.testing.assert_array_equal(one.scores["nsfw"].values, other.scores["nsfw"].values)
+
+
+def test_an_animation_is_rated_by_its_most_severe_frame(
+    engine: Engine, findings: list[Finding], pictures: list[Picture]
+) -> None:
+    def severity(finding: Finding) -> float:
+        return float(finding.scores["rating"].values @ np.arange(4))
+
+    animation = pictures[5]
+    alone = engine.infer([frames.picture(frame) for frame in animation.frames])
+    worst = max(alone, key=severity)
+    np.testing.assert_allclose(findings[5].scores["rating"].values, worst.scores["rating"].values, atol=TOLERANCE)
+
+
+def test_an_animations_embedding_is_the_mean_direction(
+    engine: Engine, findings: list[Finding], pictures: list[Picture]
+) -> None:
+    alone = engine.infer([frames.picture(frame) for frame in pictures[5].frames])
+    mean = np.mean([finding.embedding for finding in alone], axis=0)
+    np.testing.assert_allclose(findings[5].embedding, mean / np.linalg.norm(mean), atol=TOLERANCE)
+
+
+def test_faces_are_found_and_embedded(findings: list[Finding]) -> None:
+    (face,) = findings[6].faces
+    assert 0.5 <= face.score <= 1
+    centre = (face.box.x + face.box.width / 2, face.box.y + face.box.height / 2)
+    assert centre == pytest.approx((104 / 220, 154 / 300), abs=0.15)
+    assert not findings[0].faces
+
+
+def test_the_frame_that_shows_a_face_gives_the_faces(findings: list[Finding]) -> None:
+    assert len(findings[7].faces) == 1
+
+
+def test_crops_are_embedded_as_pictures_are(engine: Engine, findings: list[Finding], pictures: list[Picture]) -> None:
+    assert engine.embed([]).shape == (0, 1280)
+    np.testing.assert_allclose(engine.embed([pictures[0].frames[0]])[0], findings[0].embedding, atol=TOLERANCE)
+
+
+def test_no_pictures_no_findings(engine: Engine) -> None:
+    assert engine.infer([]) == []
+
+
+def test_the_version_names_every_checkpoint(engine: Engine, checkpoints: list[Checkpoint]) -> None:
+    assert engine.version.startswith("lite0+nsfwjs@")
+    assert len(engine.version) <= 64
+    assert Engine(checkpoints[::-1]).version != engine.version
+
+
+def test_warming_up_answers_nothing(engine: Engine) -> None:
+    engine.warm_up()
