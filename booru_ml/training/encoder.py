@@ -123,7 +123,7 @@ def fit(
     head = CosineMargin(width, len(data.classes), recipe).to(device)
     average = torch.optim.swa_utils.AveragedModel(
         backbone,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema),
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema),  # type: ignore[no-untyped-call]
         use_buffers=True,  # type: ignore[no-untyped-call]
     )
     optimiser = torch.optim.AdamW(
