@@ -124,7 +124,7 @@ def fit(
     average = torch.optim.swa_utils.AveragedModel(
         backbone,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema),  # type: ignore[no-untyped-call]
-        use_buffers=True,  # type: ignore[no-untyped-call]
+        use_buffers=True,
     )
     optimiser = torch.optim.AdamW(
         [
