@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from booru_ml.conf import config
+from booru_ml.errors import Unavailable
 from booru_ml.progress import track
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Command(BaseCommand):
             results = self._results(dir)
             self._print_json(results) if options["json"] else self._print_table(results)
             sys.stdout.flush()
+        except Unavailable as error:
+            raise CommandError(error.message) from error
         except BrokenPipeError:
             # The reader (such as head) has seen enough; keep Python from complaining at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

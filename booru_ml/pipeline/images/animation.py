@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageFile
 
-from booru_ml.pipeline.images import sniff
+from booru_ml.pipeline.images import blocks, oddities
 from booru_ml.pipeline.images.limits import Limits
 
 
@@ -26,21 +26,24 @@ def plan(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits
     if kind == "JPEG":
         # Further pictures of an MPO are previews, depth or gain maps of the first, not frames.
         return Plan(1, (), ["first-picture"] if getattr(image, "is_animated", False) else [])
+    notes: list[str] = []
     claimed = int(getattr(image, "n_frames", 1)) if kind != "GIF" else 0
     if kind == "GIF":
-        found = sniff.gif_animation(
+        found = blocks.gif_animation(
             data,
             fits=lambda width, height: width * height <= limits.max_pixels and max(width, height) <= limits.max_side,
             in_time=lambda: time.process_time() < limits.animation_seconds,
         )
         count, usable = max(1, found.count), max(1, found.usable)
+        notes += ["damage-skipped"] if found.stray else []
+        notes += ["trailing-data"] if oddities.trails(data, found.end) else []
     elif kind == "PNG" and claimed > 1:
-        count, usable = claimed, min(claimed, sniff.png_animation(data).count)
+        count, usable = claimed, min(claimed, blocks.png_animation(data).count)
     else:
         count = usable = max(1, claimed)
     if count == 1:
-        return Plan(1, ())
-    notes = ["frames"] if usable == count else ["frames", "frames-unread"]
+        return Plan(1, (), notes)
+    notes += ["frames"] if usable == count else ["frames", "frames-unread"]
     return Plan(count, tuple(sorted({usable // 2, usable - 1} - {0})), notes)
 
 

@@ -7,17 +7,39 @@ decoded pixels.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 from PIL import Image, ImageCms
 
 BAND_PIXELS = 2**20
+SRGB_GAMMA = 1 / 2.2
+"""The exponent that stands for sRGB's curve in a PNG."""
 # Profiles that move no colour of a coarse lattice by more than this (of 255) are sRGB under another name.
 SRGB_TOLERANCE = 3
+GAMMA_TOLERANCE = 0.05
 
 _TO_BYTE = [(value + 128) // 257 for value in range(65536)]
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _NOTES = {"1": "grey", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette", "CMYK": "cmyk"}
 _COLOUR_SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a file says of its colours: an ICC ``profile``, or the exponent ``gamma`` that they were stored with."""
+
+    profile: bytes | None = None
+    gamma: float | None = None
+
+    @classmethod
+    def of(cls, info: Mapping[Any, Any]) -> Self:
+        """From Pillow's ``info``. A profile or an sRGB chunk counts for more than a PNG's gamma; so do browsers."""
+        profile, gamma = info.get("icc_profile"), info.get("gamma")
+        if profile or "srgb" in info or not gamma or abs(gamma / SRGB_GAMMA - 1) < GAMMA_TOLERANCE:
+            gamma = None
+        return cls(profile, gamma)
 
 
 def notes_of(image: Image.Image) -> list[str]:
@@ -76,17 +98,24 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert("L" if grey_base else "RGB")
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
-    """An L, RGB or CMYK image as sRGB, and what was done with its ICC profile: ``icc``, ``bad-icc-ignored`` or None."""
+def to_srgb(image: Image.Image, space: Space) -> tuple[Image.Image, str | None]:
+    """An L, RGB or CMYK image as sRGB, and what was done for that: ``icc``, ``gamma``, ``bad-icc-ignored`` or None."""
     note = None
-    if profile:
+    if space.profile:
         try:
-            transform = _transform(profile, image.mode)
+            transform = _transform(space.profile, image.mode)
             if transform is not None:
                 return ImageCms.applyTransform(image, transform) or image, "icc"
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             note = "bad-icc-ignored"
+    elif space.gamma:
+        image, note = image.point(_curve(space.gamma) * len(image.getbands())), "gamma"
     return (image if image.mode == "RGB" else image.convert("RGB")), note
+
+
+def _curve(gamma: float) -> list[int]:
+    """From bytes stored with the exponent ``gamma`` to sRGB's."""
+    return [round(255 * (value / 255) ** (SRGB_GAMMA / gamma)) for value in range(256)]
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, ImageFile
 
-from booru_ml.pipeline.images import animation, colour, sniff
+from booru_ml.pipeline.images import animation, colour, oddities, sniff
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import Refused
 
@@ -29,7 +29,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_WARNINGS = {"exif": "bad-exif-ignored", "mpo": "bad-mpo-ignored", "apng": "bad-animation-ignored"}
+_WARNINGS = {
+    "exif": "bad-exif-ignored",
+    "truncated file read": "bad-exif-ignored",
+    "mpo": "bad-mpo-ignored",
+    "apng": "bad-animation-ignored",
+}
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ def _decode(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Lim
     width, height = image.size
     _check_size(image.size, limits)
     plan = animation.plan(image, kind, data, limits)
-    profile = image.info.get("icc_profile")
+    space = colour.Space.of(image.info)
     if kind == "JPEG":
         shrink = 2 * limits.canvas_side / max(width, height)
         image.draft(None, (max(1, int(width * shrink)), max(1, int(height * shrink))))
@@ -86,18 +91,20 @@ def _decode(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Lim
     if kind == "PNG" and sniff.png_depth(data) == 16 and not image.mode.startswith("I"):
         notes.append("16bit")
     orientation = _orientation(image, notes)
-    notes += colour.notes_of(image) + plan.notes
+    notes += colour.notes_of(image) + plan.notes + oddities.notes_of(kind, image, data)
+    if kind == "AVIF" and orientation == 1 and oddities.overridden(image.info.get("exif", b""), data):
+        notes.append("orientation-ignored")
     frames: list[Image.Image] = []
     for frame in animation.frames(image, plan, limits, notes):
         try:
-            small, icc = colour.to_srgb(colour.reduced(frame, limits.canvas_side), profile)
+            small, note = colour.to_srgb(colour.reduced(frame, limits.canvas_side), space)
         except MemoryError:
             if not frames:
                 raise
             notes.append("frames-unread")
             break
-        if icc:
-            notes.append(icc)
+        if note:
+            notes.append(note)
         # Seeking on would change the opened image under our hands.
         frames.append(small.transpose(_UPRIGHT[orientation]) if orientation != 1 else small.copy())
     if orientation != 1:
@@ -118,16 +125,16 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
 def _orientation(image: Image.Image, notes: list[str]) -> int:
     """EXIF's orientation, 1 (upright) to 8, wherever Pillow finds it (EXIF, XMP, AVIF's own rotation)."""
     try:
-        value = image.getexif().get(ORIENTATION, 1)
+        exif = image.getexif()
+        value, sound = exif.get(ORIENTATION, 1), oddities.is_sound(exif)
     except Exception:
+        value, sound = 1, False
+    if value not in _UPRIGHT:
+        sound &= value in (0, 1, None)
+        value = 1
+    if not sound:
         notes.append("bad-exif-ignored")
-        return 1
-    if value in (0, 1, None):
-        return 1
-    if value in _UPRIGHT:
-        return int(value)
-    notes.append("bad-exif-ignored")
-    return 1
+    return int(value)
 
 
 @contextmanager

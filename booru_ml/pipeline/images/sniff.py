@@ -1,4 +1,4 @@
-"""What a file says of itself, read without any decoder: format by content, canvas, frames.
+"""What a file's head says of itself, read without any decoder: format by content, canvas.
 
 Every reader here works on a mapped file, follows only forward offsets and stops at the file's end, so that hostile
 bytes cost at most one pass over the file.
@@ -6,26 +6,14 @@ bytes cost at most one pass over the file.
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TypeAlias
 
 Bytes: TypeAlias = memoryview
 Size: TypeAlias = tuple[int, int]
 
-# What starts a block or ends the file; decoders skip whatever else stands between blocks.
-_GIF_BLOCK = re.compile(rb"[!,;]")
 _CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0}
-
-
-@dataclass(frozen=True, slots=True)
-class Animation:
-    """Frames of a GIF or APNG: ``count`` as found in the file, of which the first ``usable`` are whole and fit."""
-
-    count: int
-    usable: int
 
 
 def format_of(head: bytes) -> str | None:
@@ -83,16 +71,16 @@ def _webp_canvas(data: Bytes) -> Size | None:
 
 def _avif_canvases(data: Bytes) -> Iterator[Size]:
     """Sizes in the item properties (``ispe``) and the video sample entries (``av01``)."""
-    for kind, start, end in _boxes(data, 0, len(data)):
+    for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"ispe" and end - start >= 12:
             yield struct.unpack_from(">II", data, start + 4)
         elif kind == b"stsd":
-            for entry, at, stop in _boxes(data, start + 8, end):
+            for entry, at, stop in boxes(data, start + 8, end):
                 if entry == b"av01" and stop - at >= 28:
                     yield struct.unpack_from(">HH", data, at + 24)
 
 
-def _boxes(data: Bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(data: Bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """ISO boxes between two offsets, containers unfolded: type, start and end of the content."""
     pending = [(start, end)]
     while pending:
@@ -110,50 +98,3 @@ def _boxes(data: Bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
             if kind in _CONTAINERS:
                 pending.append((at + header + _CONTAINERS[kind], stop))
             at = stop
-
-
-def gif_animation(data: Bytes, *, fits: Callable[[int, int], bool], in_time: Callable[[], bool]) -> Animation:
-    """Walks the blocks of a GIF. A frame is usable while its extent passes ``fits``, its data are whole and every
-    frame before it was usable; the walk ends early when ``in_time`` says no."""
-    count = usable = 0
-    broken = False
-    try:
-        flags = data[10]
-        at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-        while (block := _GIF_BLOCK.search(data, at)) and (kind := block[0]) != b";":
-            at = block.start()
-            if kind == b"!":
-                at = _skip_blocks(data, at + 2)
-            else:
-                x, y, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
-                count += 1
-                broken = broken or not fits(x + width, y + height)
-                at = _skip_blocks(data, at + 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0))
-                usable += not broken
-                if not in_time():
-                    break
-    except (IndexError, struct.error):
-        pass  # The file ends inside a block: that frame is counted, not usable.
-    return Animation(count=count, usable=usable)
-
-
-def _skip_blocks(data: Bytes, at: int) -> int:
-    while size := data[at]:
-        at += size + 1
-    return at + 1
-
-
-def png_animation(data: Bytes) -> Animation:
-    """Counts the frames of an APNG by their control chunks, not by the number the header claims."""
-    at, end, controls, default_image, seen_data = 8, len(data), 0, False, False
-    while at + 12 <= end:
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"fcTL":
-            controls += 1
-        elif kind == b"IDAT" and not seen_data:
-            seen_data, default_image = True, controls == 0
-        elif kind == b"IEND":
-            break
-        at += 12 + size
-    count = max(1, controls + default_image)
-    return Animation(count=count, usable=count)

@@ -17,10 +17,6 @@ KINDS = ["JPEG", "PNG", "GIF", "WEBP", "AVIF"]
 PLAIN = Image.new("RGB", (40, 30), "red")
 
 
-def always(*_: Any) -> bool:
-    return True
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_formats_are_told_by_their_first_bytes(kind: str) -> None:
     assert sniff.format_of(encoded(PLAIN, kind)[:64]) == kind
@@ -63,29 +59,9 @@ def test_an_animated_webp_and_avif_tell_their_canvas() -> None:
         assert sniff.canvas_of(kind, memoryview(data)) == (40, 30)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_frames_are_counted(count: int) -> None:
-    frames = [Image.new("RGB", (9, 9), (30 * number, 0, 0)) for number in range(count)]
-    gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    apng = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    assert sniff.gif_animation(memoryview(gif), fits=always, in_time=always) == sniff.Animation(count, count)
-    assert sniff.png_animation(memoryview(apng)).count == count
-
-
-def test_frames_after_an_unfit_one_are_not_usable() -> None:
-    frames = [Image.new("RGB", (9, 9), (30 * number, 0, 0)) for number in range(5)]
-    gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    asked = iter([True, True, False, True, True])
-    found = sniff.gif_animation(memoryview(gif), fits=lambda *_: next(asked), in_time=always)
-    assert found == sniff.Animation(count=5, usable=2)
-
-
 @given(st.sampled_from(KINDS), st.binary(max_size=300), st.integers(0, 64))
 def test_random_bytes_raise_nothing(kind: str, noise: bytes, kept: int) -> None:
     data = memoryview(encoded(PLAIN, kind)[:kept] + noise)
     sniff.format_of(bytes(data[:64]))
     sniff.canvas_of(kind, data)
     sniff.png_depth(data)
-    sniff.png_animation(data)
-    found = sniff.gif_animation(data, fits=always, in_time=always)
-    assert 0 <= found.usable <= found.count <= len(data)
