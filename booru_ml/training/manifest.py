@@ -7,31 +7,43 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from booru_ml.errors import InvalidInput
+from booru_ml.types import Box
 
+Item = TypeVar("Item")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled picture. ``group`` names what must never stand on both sides of a split (a source, a post)."""
+    """One labelled picture. ``group`` names what must never stand on both sides of a split (a source, a post).
+
+    ``box``: the part of the picture that is meant; the whole where it is None.
+    """
 
     path: Path
     label: str
     group: str
     split: str = ""
+    box: Box | None = None
 
 
-def read(folder: Path, *, label: str, split: str | None = None) -> list[Sample]:
+def read(
+    folder: Path, *, label: str | None, group: str = "group", split: str | None = None, faces: bool = False
+) -> list[Sample]:
     """Samples of ``folder``: the column ``label`` of its ``manifest.csv``, else its class subfolders.
 
-    ``split`` keeps the rows of one split only (ignored where the manifest has none). Raises ``InvalidInput``.
+    None: pictures without labels.
+    ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
+    ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
+    each picture instead of the whole, by the manifest's column ``faces``. Raises ``InvalidInput``.
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
     manifest = folder / "manifest.csv"
-    samples = _from_manifest(manifest, label) if manifest.is_file() else _from_subfolders(folder)
+    samples = _from_manifest(manifest, label, group, faces) if manifest.is_file() else _from_subfolders(folder)
     if split is not None and any(sample.split for sample in samples):
         samples = [sample for sample in samples if sample.split == split]
     if not samples:
@@ -45,11 +57,35 @@ def at_least(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [sample for sample in samples if sizes[sample.label] >= count]
 
 
-def _from_manifest(manifest: Path, label: str) -> list[Sample]:
+def at_most(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """The first ``count`` samples of each class."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for sample in samples:
+        seen[sample.label] += 1
+        if seen[sample.label] <= count:
+            kept.append(sample)
+    return kept
+
+
+def evenly(samples: Sequence[Item], count: int) -> list[Item]:
+    """Up to ``count`` of them, evenly over the set as it is listed."""
+    return list(samples[:: max(1, -(-len(samples) // count))])
+
+
+def boxes(text: str, where: str) -> tuple[Box, ...]:
+    """``x y width height`` as fractions of the picture, joined by ``;``. Raises ``InvalidInput``, naming ``where``."""
+    try:
+        return tuple(Box(*map(float, part.split())) for part in text.split(";") if part)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{where}: faces must be 'x y width height;…', not {text[:80]!r}.") from None
+
+
+def _from_manifest(manifest: Path, label: str | None, group: str, faces: bool) -> list[Sample]:
     folder = manifest.parent.resolve()
     with manifest.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        missing = {"path", label} - set(rows.fieldnames or ())
+        missing = {"path", label or "path", *(["faces"] if faces else [])} - set(rows.fieldnames or ())
         if missing:
             raise InvalidInput(f"{manifest} lacks the column(s) {', '.join(sorted(missing))}.")
         samples = []
@@ -57,9 +93,11 @@ def _from_manifest(manifest: Path, label: str) -> list[Sample]:
             path = (folder / row["path"]).resolve()
             if not path.is_relative_to(folder):
                 raise InvalidInput(f"{manifest}, line {rows.line_num}: {row['path']!r} leads out of the folder.")
-            if row[label]:
-                group = row.get("group") or row["path"]
-                samples.append(Sample(path, row[label], group, row.get("split") or ""))
+            found = boxes(row["faces"], f"{manifest}, line {rows.line_num}") if faces else (None,)
+            name = "" if label is None else row[label]
+            if (name or label is None) and found:
+                source = row.get(group) or row["path"]
+                samples.append(Sample(path, name, source, row.get("split") or "", found[0]))
     return samples
 
 

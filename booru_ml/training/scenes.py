@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.survey import read_picture
+from booru_ml.training.manifest import boxes
 from booru_ml.types import Box, PixelArray
 
 CANVAS = 320
 """Long side of a scene, in pixels."""
+LARGEST_SHEET = 512
 SMALLEST_FACE = 0.07
 """Share of the scene's longer side; smaller faces are painted over rather than taught."""
 
@@ -41,18 +44,11 @@ def drawings(folder: Path) -> list[Drawing]:
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise InvalidInput(f"{folder} has no manifest.csv; `manage.py booru_draw --out DIR` makes such a folder.")
-    found = []
     with manifest.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if missing := {"path", "faces"} - set(rows.fieldnames or ()):
             raise InvalidInput(f"{manifest} lacks the column(s) {', '.join(sorted(missing))}.")
-        for row in rows:
-            try:
-                boxes = [Box(*map(float, text.split())) for text in row["faces"].split(";") if text]
-            except (TypeError, ValueError):
-                raise InvalidInput(f"{manifest}, line {rows.line_num}: faces must be 'x y width height;…'.") from None
-            found.append(Drawing(folder / row["path"], tuple(boxes)))
-    return found
+        return [Drawing(folder / row["path"], boxes(row["faces"], f"{manifest}, line {rows.line_num}")) for row in rows]
 
 
 class Composer:
@@ -78,7 +74,7 @@ class Composer:
 
     def _drawing(self) -> tuple[Image.Image, list[Box]]:
         known = self._known[int(self._rng.integers(len(self._known)))]
-        return Image.fromarray(read_picture(known.path)), list(known.faces)
+        return _sheet(known.path), list(known.faces)
 
     def _part(self) -> tuple[Image.Image, list[Box]]:
         """A window of a drawing, from its whole down to a third, wherever it falls."""
@@ -138,7 +134,7 @@ class Composer:
         return sheet, [Box(x / CANVAS, y / CANVAS, share, share)]
 
     def _crop(self) -> Image.Image:
-        image = Image.fromarray(read_picture(self._crops[int(self._rng.integers(len(self._crops)))]))
+        image = _sheet(self._crops[int(self._rng.integers(len(self._crops)))])
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self._rng.random() < 0.5 else image
 
     def _decoy(self) -> Image.Image:
@@ -210,6 +206,14 @@ class Composer:
         scale = CANVAS / max(image.size)
         size = (max(8, round(image.width * scale)), max(8, round(image.height * scale)))
         return Scene(np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR)), tuple(faces))
+
+
+@lru_cache(maxsize=2048)
+def _sheet(path: Path) -> Image.Image:
+    """A picture at a size that its parts can still be shown from; kept, as scenes come back to it."""
+    image = Image.fromarray(read_picture(path))
+    image.thumbnail((LARGEST_SHEET, LARGEST_SHEET))
+    return image
 
 
 def _seen_through(face: Box, window: Box) -> Box:

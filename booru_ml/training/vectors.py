@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from booru_ml.errors import InvalidInput
+from booru_ml.nn.faces import FaceSettings
+from booru_ml.nn.transforms import crop_square
 from booru_ml.training.episodes import Accuracy, accuracy
 from booru_ml.training.features import Frozen, read
 from booru_ml.training.whitening import Scatter, project
-from booru_ml.types import FloatArray
+from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -26,7 +28,7 @@ SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Raw features of one set, with what they are called and where they come from."""
+    """Raw features of one set, with what they are called and where they come from. ``labels`` empty: unknown."""
 
     name: str
     rows: FloatArray
@@ -42,6 +44,11 @@ class Trial:
     shrink: float | None
     accuracies: Mapping[tuple[int, int], Accuracy]
 
+    def __str__(self) -> str:
+        how = "not whitened" if self.shrink is None else f"shrinkage {self.shrink}"
+        figures = "  ".join(f"{ways}-way {shots}-shot {value}" for (ways, shots), value in self.accuracies.items())
+        return f"{self.tested}, {how}: {figures}"
+
     @property
     def mean(self) -> float:
         return float(np.mean([found.mean for found in self.accuracies.values()]))
@@ -50,17 +57,28 @@ class Trial:
 def look(
     checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], *, stages: Sequence[int], regions: Sequence[str]
 ) -> list[LabelledRows]:
-    """The raw features of every set's pictures."""
+    """The raw features of every set's pictures, or of the parts of them that its samples mean."""
     frozen = Frozen(checkpoint, stages=stages)
+    margin = FaceSettings.read({"faces": dict(checkpoint.faces)}).margin
     return [
         LabelledRows(
             name,
-            frozen.statistics(read([sample.path for sample in samples], name), stages, regions),
+            frozen.statistics(_frames(samples, name, margin), stages, regions),
             tuple(sample.label for sample in samples),
             tuple(f"{sample.label}/{sample.group}" for sample in samples),
         )
         for name, samples in sets.items()
     ]
+
+
+def unlabelled(one: LabelledRows) -> LabelledRows:
+    """The same rows, whatever they were called."""
+    return replace(one, labels=())
+
+
+def _frames(samples: Sequence[Sample], name: str, margin: float) -> Iterator[PixelArray]:
+    for sample, frame in zip(samples, read([sample.path for sample in samples], name), strict=True):
+        yield frame if sample.box is None else crop_square(frame, sample.box, margin)
 
 
 def trials(
@@ -73,12 +91,22 @@ def trials(
     parts = sets if len(sets) > 1 else _halves(sets[0])
     for tested in parts:
         fitted = [part for part in parts if part is not tested]
-        plain = tested.rows / (np.linalg.norm(tested.rows, axis=1, keepdims=True) + 1e-12)
-        yield Trial(tested.name, None, _accuracies(plain, tested, seed))
+        yield Trial(tested.name, None, _accuracies(_plain(tested.rows), tested, seed))
         scatter = _scatter(fitted)
         for shrink in shrinks:
             vectors = project(tested.rows, scatter.mean, scatter.projection(dim=dim, shrink=shrink))
             yield Trial(tested.name, shrink, _accuracies(vectors, tested, seed))
+
+
+def tests(
+    fitted: Sequence[LabelledRows], tested: Sequence[LabelledRows], *, dim: int, shrink: float
+) -> Iterator[Trial]:
+    """Each of ``tested``, plain and with vectors fitted on ``fitted`` alone."""
+    scatter = _scatter(fitted)
+    projection = scatter.projection(dim=dim, shrink=shrink)
+    for one in tested:
+        yield Trial(one.name, None, _accuracies(_plain(one.rows), one, 0))
+        yield Trial(one.name, shrink, _accuracies(project(one.rows, scatter.mean, projection), one, 0))
 
 
 def best_shrink(found: Sequence[Trial]) -> float:
@@ -114,8 +142,15 @@ def head(
 
 
 def _scatter(sets: Sequence[LabelledRows]) -> Scatter:
+    """Within the classes of all sets; where one of them has none, of all pictures together."""
     rows = np.concatenate([one.rows for one in sets])
+    if not all(one.labels for one in sets):
+        return Scatter.of(rows)
     return Scatter.of(rows, [f"{one.name}/{label}" for one in sets for label in one.labels])
+
+
+def _plain(rows: FloatArray) -> FloatArray:
+    return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-12), np.float32)
 
 
 def _accuracies(vectors: FloatArray, tested: LabelledRows, seed: int) -> dict[tuple[int, int], Accuracy]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.training.manifest import Sample
 
+THIRDS = ("upper", "middle", "lower")
+
 
 class Command(BaseCommand):
     help = "Fits heads on a checkpoint's frozen backbone and writes them into its folder (booru-ml[train])."
@@ -21,21 +23,48 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
-        whitening = tasks.add_parser("whitening", help="an embedding or style head, whitened within classes")
-        whitening.add_argument("--head", default="embedding", help="name of the head; default: %(default)s")
-        whitening.add_argument("--kind", choices=("embedding", "style"), default="embedding")
-        whitening.add_argument("--label", default="character", help="manifest column of the classes")
-        whitening.add_argument("--stages", type=int, nargs="*", default=[0, 1, 2, 3, 4], help="none: pooled features")
-        whitening.add_argument("--regions", nargs="*", choices=("upper", "middle", "lower"), default=[])
-        whitening.add_argument("--dim", type=int, default=256, help="length of the vector; default: %(default)s")
-        whitening.add_argument("--shrink", type=float, help="0 full whitening, 1 none; default: by cross-validation")
-        for task in (whitening,):
-            task.add_argument(
-                "--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated"
-            )
+        self._add_whitening(tasks.add_parser("whitening", help="an embedding or style head, whitened"))
+        self._add_quality(tasks.add_parser("quality", help="an ordinal head: how finished a drawing is"))
+        self._add_faces(tasks.add_parser("faces", help="a heat-map head that finds faces"))
+        for task in tasks.choices.values():
             task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to change")
             task.add_argument("--dry-run", action="store_true", help="show the figures, change nothing")
             task.add_argument("--threads", type=int, default=1)
+
+    def _add_whitening(self, task: ArgumentParser) -> None:
+        task.add_argument("--head", default="embedding", help="name of the head; default: %(default)s")
+        task.add_argument("--kind", choices=("embedding", "style"), default="embedding")
+        _add_folders(task, "--data", "pictures to fit on")
+        _add_folders(task, "--faces", "as --data, but the first face of each picture, by the manifest's column faces")
+        _add_folders(task, "--test", "pictures to test on only")
+        task.add_argument("--label", default="character", help="manifest column of the classes; default: %(default)s")
+        task.add_argument(
+            "--group", default="group", help="manifest column of what support and query never share; default: group"
+        )
+        task.add_argument("--unlabelled", action="store_true", help="undo all that varies, not only within classes")
+        task.add_argument("--most", type=int, help="pictures of each class (unlabelled: of each folder); default: all")
+        task.add_argument("--stages", type=int, nargs="*", default=[0, 1, 2, 3, 4], help="none: pooled features")
+        task.add_argument("--regions", nargs="*", choices=THIRDS, default=[], help="thirds whose means join in")
+        task.add_argument("--dim", type=int, default=256, help="length of the vector; default: %(default)s")
+        task.add_argument("--shrink", type=float, help="0 full whitening, 1 none; default: by cross-validation")
+
+    def _add_quality(self, task: ArgumentParser) -> None:
+        _add_folders(task, "--data", "drawings with the manifest columns finish, artist, character")
+        _add_folders(task, "--finished", "drawings that are all finished, by manifest column character or subfolder")
+        task.add_argument("--head", default="quality", help="name of the head; default: %(default)s")
+        task.add_argument("--inputs", nargs="+", default=["pooled", "style"], help="vectors that it sees")
+        task.add_argument("--most", type=int, help="pictures of each --data folder, evenly; default: all")
+        task.add_argument("--ridge", type=float, default=1e-3, help="pull of the weights to zero; default: %(default)s")
+
+    def _add_faces(self, task: ArgumentParser) -> None:
+        _add_folders(task, "--data", "drawings with their faces in the manifest's column faces")
+        _add_folders(task, "--crops", "pictures that a face fills, by manifest column character or subfolder")
+        task.add_argument("--head", default="faces", help="name of the head; default: %(default)s")
+        task.add_argument("--most", type=int, help="drawings of each --data folder, evenly; default: all")
+        task.add_argument("--scenes", type=int, default=3000, help="scenes to compose; default: %(default)s")
+        task.add_argument("--epochs", type=int, default=14, help="default: %(default)s")
+        task.add_argument("--stages", type=int, nargs="+", default=[2, 3, 4], help="feature maps that it sees")
+        task.add_argument("--hidden", type=int, nargs="+", default=[48, 48], help="widths of its layers")
 
     def handle(self, *args: Any, task: str, into: Path, threads: int, **options: Any) -> None:
         try:
@@ -50,39 +79,106 @@ class Command(BaseCommand):
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
 
-    def _whitening(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        head: str,
-        kind: str,
-        data: list[Path],
-        label: str,
-        dry_run: bool,
-        **options: Any,
-    ) -> None:
+    def _whitening(self, checkpoint: Checkpoint, *, head: str, kind: str, dry_run: bool, **options: Any) -> None:
         from booru_ml.training import vectors
 
         fitted_on = {"stages": options["stages"], "regions": options["regions"]}
-        sets = vectors.look(checkpoint, self._samples(data, label), **fitted_on)
+        sets = vectors.look(checkpoint, self._to_fit(options), **fitted_on)
+        if not sets:
+            raise CommandError("Name at least one folder after --data or --faces.")
+        if options["unlabelled"]:
+            sets = [vectors.unlabelled(one) for one in sets]
         shrink = options["shrink"]
+        if shrink is None and options["unlabelled"]:
+            raise CommandError("Without labels nothing can be tested; give --shrink.")
         if shrink is None:
-            found = []
-            for trial in vectors.trials(sets, dim=options["dim"]):
-                found.append(trial)
-                figures = "  ".join(f"{w}-way {s}-shot {value}" for (w, s), value in trial.accuracies.items())
-                how = "not whitened" if trial.shrink is None else f"shrinkage {trial.shrink}"
-                self.stdout.write(f"{trial.tested}, {how}: {figures}")
+            found = list(self._told(vectors.trials(sets, dim=options["dim"])))
             shrink = vectors.best_shrink(found)
             self.stdout.write(f"chosen: shrinkage {shrink}")
+        tested = vectors.look(checkpoint, self._to_test(options), **fitted_on)
+        list(self._told(vectors.tests(sets, tested, dim=options["dim"], shrink=shrink)))
         said, tensors = vectors.head(head, kind, sets, dim=options["dim"], shrink=shrink, **fitted_on)
         if not dry_run:
             self._write(checkpoint, head, said, tensors)
 
-    def _samples(self, folders: list[Path], label: str) -> dict[str, list[Sample]]:
+    def _told(self, trials: Any) -> Any:
+        for trial in trials:
+            self.stdout.write(str(trial))
+            yield trial
+
+    def _to_fit(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
         from booru_ml.training import manifest
 
-        return {folder.name: manifest.read(folder, label=label, split="train") for folder in folders}
+        label = None if options["unlabelled"] else options["label"]
+        thin = manifest.evenly if options["unlabelled"] else manifest.at_most
+        sets = {}
+        for faces in (False, True):
+            for folder in options["faces" if faces else "data"]:
+                found = manifest.read(folder, label=label, group=options["group"], split="train", faces=faces)
+                kept = thin(found, options["most"]) if options["most"] else found
+                sets[f"{folder.name}, faces" if faces else folder.name] = kept
+        return sets
+
+    def _to_test(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
+        from booru_ml.training import manifest
+
+        return {
+            folder.name: manifest.read(folder, label=options["label"], group=options["group"], split="test")
+            for folder in options["test"]
+        }
+
+    def _quality(
+        self, checkpoint: Checkpoint, *, head: str, inputs: list[str], ridge: float, dry_run: bool, **options: Any
+    ) -> None:
+        from booru_ml.training import manifest, quality
+
+        if not options["data"]:
+            raise CommandError("Name at least one folder of graded drawings after --data.")
+        found = []
+        for folder in options["data"]:
+            graded = quality.drawings(folder)
+            found += manifest.evenly(graded, options["most"]) if options["most"] else graded
+        for folder in options["finished"]:
+            found += quality.finished(folder, most=max(1, len(found) // 8))
+        looks = quality.look(checkpoint, found, inputs=inputs)
+        result = quality.cross_validate(looks, ridge=ridge)
+        self.stdout.write("Artists and characters that the head was not fitted on:")
+        for name, agreed in result.held_out.items():
+            same = f"  same grade as without: {result.steady[name]:.3f}" if name in result.steady else ""
+            self.stdout.write(f"  {name}: {agreed}{same}")
+        for artist, share in result.finished.items():
+            self.stdout.write(f"  finished ones of {artist} called finished: {share:.3f}")
+        said, tensors, labels = quality.head(head, quality.train(looks, ridge=ridge), inputs)
+        if not dry_run:
+            self._write(checkpoint, head, said, tensors, labels=labels)
+
+    def _faces(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        head: str,
+        stages: list[int],
+        hidden: list[int],
+        dry_run: bool,
+        **options: Any,
+    ) -> None:
+        from booru_ml.checkpoint import Head, HeadKind
+        from booru_ml.training import faces
+        from booru_ml.training.heatmap import CHANNELS, Recipe
+
+        material = faces.gather(options["data"], options["crops"], most=options["most"])
+        seen = faces.look(checkpoint, material, count=options["scenes"], stages=stages)
+        channels = {stage: int(maps.shape[1]) for stage, maps in zip(stages, seen["scenes"].maps, strict=True)}
+        declared = Head(head, HeadKind.HEATMAP, stages=tuple(stages), hidden=tuple(hidden), channels=CHANNELS)
+        module = faces.train(declared, seen["scenes"], channels=channels, recipe=Recipe(epochs=options["epochs"]))
+        threshold, figures = faces.examine(module, seen)
+        self.stdout.write(f"Characters that the head was not fitted on, score {threshold:g} or more:")
+        for name, found in figures.items():
+            self.stdout.write(f"  {name}: {found}")
+        said, tensors = faces.head(head, module, stages, hidden)
+        if not dry_run:
+            settings = dict(checkpoint.faces) | {"detector": "heatmap", "threshold": threshold}
+            self._write(checkpoint, head, said, tensors, faces=settings)
 
     def _write(self, checkpoint: Checkpoint, head: str, said: dict[str, Any], tensors: Any, **more: Any) -> None:
         from booru_ml.nn.verification import verify
@@ -93,3 +189,7 @@ class Command(BaseCommand):
 
         written = set_heads(checkpoint, {head: said}, tensors, check=check, **more)
         self.stdout.write(self.style.SUCCESS(f"{written.version}: head {head} written into {written.path}"))
+
+
+def _add_folders(task: ArgumentParser, name: str, what: str) -> None:
+    task.add_argument(name, type=Path, action="append", default=[], metavar="DIR", help=f"{what}; may be repeated")
