@@ -61,5 +61,9 @@ format: test-install ## Put the code into its standard form
 bench: install ## Measure speed here (figures are this computer's)
 	$(VENV)/bin/python manage.py booru_bench upload
 
+docs: test-install ## Take the pictures in docs/images anew, from the running demo
+	@sh tests/browser/install-chromium.sh
+	$(TEST_VENV)/bin/python -m tests.browser.shots
+
 clean: ## Remove what make created, the demo's pictures and database too
 	rm -rf $(VENV) $(TEST_VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -6,10 +6,12 @@ away; at use the class weights are thrown away and the pooled features alone are
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
+from booru_ml.checkpoint import files
+from booru_ml.nn import network
+from booru_ml.nn.backbones import Backbone
+from booru_ml.nn.writing import Draft, write
 from booru_ml.progress import progress, track
 from booru_ml.training.manifest import Sample
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
 
 CACHE_SIDE = 160
 
@@ -153,6 +162,26 @@ def fit(
         if after_epoch is not None:
             after_epoch(epoch, average.module)
     return average.module
+
+
+def teach(base: Checkpoint, samples: Sequence[Sample], *, out: Path, recipe: Recipe, device: str = "cpu") -> Checkpoint:
+    """Fine-tunes the backbone of ``base`` and writes the checkpoint ``out`` with it.
+
+    Its only head is the plain embedding: every other head was fitted to the old features and has to be fitted anew.
+    """
+    model: Any = network.load(base).backbone.model.requires_grad_(True)
+    model.reset_classifier(0)
+    look = base.preprocess
+    taught = fit(model, samples, recipe=recipe, mean=look.mean, std=look.std, device=device)
+    config = json.loads((base.path / files.CONFIG).read_text(encoding="utf-8"))
+    config["num_classes"] = 0
+    config["booru"] |= {
+        "name": out.name,
+        "heads": {"embedding": {"kind": "embedding", "dim": Backbone(model).width}},
+        "faces": {"detector": "animeface"},
+    }
+    weights = {key: tensor.cpu() for key, tensor in taught.state_dict().items()}
+    return write(out, Draft(config, weights, card=f"# {out.name}\n\nFine-tuned from {base.version}.\n"))
 
 
 def _learn(backbone: nn.Module, frozen: Sequence[str]) -> None:

@@ -1,0 +1,99 @@
+"""``make docs``: the pictures in docs/images, taken from the running demo.
+
+The demo is started on a port of its own and stopped again; what it drew and learned on an earlier run is used again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.browser import chromium
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+SIZE = {"width": 1280, "height": 860}
+READY = "The board is at "
+
+
+def main() -> None:
+    IMAGES.mkdir(exist_ok=True)
+    path = chromium.binary()
+    if path is None:
+        sys.exit("No Chromium on this machine; tests/browser/install-chromium.sh installs it.")
+    with _demo() as root, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.QUIET)
+        page = browser.new_page(viewport=SIZE, device_scale_factor=1)
+        _log_in(page, root, "moderator")
+        page.goto(f"{root}/admin/booru_moderation/case/")
+        _take(page, "queue")
+        page.locator("a[href*='/booru_moderation/case/'][href*='/change/']").first.click()
+        _take(page, "case")
+        page.goto(f"{root}/posts/{_telling_post(page, root)}")
+        _take(page, "post")
+        page.goto(f"{root}/posts")
+        _take(page, "board")
+        browser.close()
+
+
+@contextmanager
+def _demo() -> Iterator[str]:
+    command = [sys.executable, "manage.py", "booru_demo", "--port", "8765"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="")
+            if READY in line:
+                yield line.split(READY)[1].strip()
+                break
+        else:
+            sys.exit("The demo ended before its board was up.")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def _log_in(page: Any, root: str, name: str) -> None:
+    password = json.loads((ROOT / "var" / "demo-log-ins.json").read_text())[name]
+    page.goto(f"{root}/login")
+    page.fill("input[name=username]", name)
+    page.fill("input[name=password]", password)
+    page.click("form:has(input[name=password]) button")
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
+def _telling_post(page: Any, root: str) -> int:
+    """The post with the surest suggested character: the page has most to show there."""
+    best = (-1.0, 0)
+    for post in page.request.get(f"{root}/posts.json?limit=100").json():
+        said = page.request.get(f"{root}/booru/api/posts/{post['id']}/suggestions/").json()
+        scores = [
+            item["score"]
+            for item in said["suggestions"]
+            if item["category"] == "character" and item["state"] == "suggested"
+        ]
+        best = max(best, (max(scores, default=-1.0), int(post["id"])))
+    return best[1]
+
+
+def _take(page: Any, name: str) -> None:
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(1000)  # previews load lazily
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    # 256 colours are plenty for a page, and a third of the bytes.
+    shot.quantize(256, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
