@@ -78,11 +78,8 @@ def _telling_post(page: Any, root: str) -> int:
     best = (-1.0, 0)
     for post in page.request.get(f"{root}/posts.json?limit=100").json():
         said = page.request.get(f"{root}/booru/api/posts/{post['id']}/suggestions/").json()
-        scores = [
-            item["score"]
-            for item in said["suggestions"]
-            if item["category"] == "character" and item["state"] == "suggested"
-        ]
+        named = [item for item in said["suggestions"] if item["category"] == "character"]
+        scores = [item["score"] for item in named if item["state"] == "suggested"]
         best = max(best, (max(scores, default=-1.0), int(post["id"])))
     return best[1]
 
