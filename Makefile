@@ -6,9 +6,9 @@ VENV := .venv
 TEST_VENV := .venv-test
 PIP := -m pip --disable-pip-version-check --quiet
 CONSTRAINTS := deploy/constraints.txt
+comma := ,
 # PostgreSQL's driver is LGPL, so it is installed only where it is asked for.
 EXTRAS := demo$(if $(filter postgres%,$(DATABASE_URL)),$(comma)postgres)
-comma := ,
 PORT ?= 8000
 export PYTHONUNBUFFERED := 1
 
