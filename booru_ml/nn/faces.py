@@ -102,7 +102,8 @@ def clipped(x: float, y: float, width: float, height: float) -> Box:
     """The box of this centre and size (fractions), cut at the picture's edges."""
     left, top = max(0.0, x - width / 2), max(0.0, y - height / 2)
     right, bottom = min(1.0, x + width / 2), min(1.0, y + height / 2)
-    return Box(left, top, max(0.0, right - left), max(0.0, bottom - top))
+    # Coarser than the runtimes' rounding: all of them shall crop the same pixels.
+    return Box(*(round(side, 4) for side in (left, top, max(0.0, right - left), max(0.0, bottom - top))))
 
 
 def intersection_over_union(one: Box, other: Box) -> float:

@@ -31,11 +31,10 @@ class Sample:
 
 
 def read(
-    folder: Path, *, label: str | None, group: str = "group", split: str | None = None, faces: bool = False
+    folder: Path, *, label: str, group: str = "group", split: str | None = None, faces: bool = False
 ) -> list[Sample]:
     """Samples of ``folder``: the column ``label`` of its ``manifest.csv``, else its class subfolders.
 
-    None: pictures without labels.
     ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
     ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
     each picture instead of the whole, by the manifest's column ``faces``. Raises ``InvalidInput``.
@@ -81,11 +80,11 @@ def boxes(text: str, where: str) -> tuple[Box, ...]:
         raise InvalidInput(f"{where}: faces must be 'x y width height;…', not {text[:80]!r}.") from None
 
 
-def _from_manifest(manifest: Path, label: str | None, group: str, faces: bool) -> list[Sample]:
+def _from_manifest(manifest: Path, label: str, group: str, faces: bool) -> list[Sample]:
     folder = manifest.parent.resolve()
     with manifest.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        missing = {"path", label or "path", *(["faces"] if faces else [])} - set(rows.fieldnames or ())
+        missing = {"path", label, *(["faces"] if faces else [])} - set(rows.fieldnames or ())
         if missing:
             raise InvalidInput(f"{manifest} lacks the column(s) {', '.join(sorted(missing))}.")
         samples = []
@@ -94,10 +93,9 @@ def _from_manifest(manifest: Path, label: str | None, group: str, faces: bool) -
             if not path.is_relative_to(folder):
                 raise InvalidInput(f"{manifest}, line {rows.line_num}: {row['path']!r} leads out of the folder.")
             found = boxes(row["faces"], f"{manifest}, line {rows.line_num}") if faces else (None,)
-            name = "" if label is None else row[label]
-            if (name or label is None) and found:
+            if row[label] and found:
                 source = row.get(group) or row["path"]
-                samples.append(Sample(path, name, source, row.get("split") or "", found[0]))
+                samples.append(Sample(path, row[label], source, row.get("split") or "", found[0]))
     return samples
 
 

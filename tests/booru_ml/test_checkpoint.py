@@ -57,7 +57,7 @@ def test_a_sound_folder_says_what_it_holds() -> None:
 
 def test_the_default_checkpoint_gives_embedding_and_style() -> None:
     checkpoint = Checkpoint.read(CHECKPOINTS / "lite0")
-    assert checkpoint.embedding_dim == 1280
+    assert checkpoint.embedding_dim == 256
     assert checkpoint.style_dim == checkpoint.heads["style"].dim
 
 

@@ -62,7 +62,7 @@ def test_each_picture_gets_its_own_finding(findings: list[Finding], pictures: li
 
 def test_vectors_have_length_one(findings: list[Finding], engine: Engine) -> None:
     for finding in findings:
-        assert finding.embedding.shape == (1280,)
+        assert finding.embedding.shape == (engine.checkpoints[0].embedding_dim,)
         assert finding.style.shape == (engine.checkpoints[0].style_dim,)
         for vector in (finding.embedding, finding.style, *(face.embedding for face in finding.faces)):
             assert vector.dtype == np.float32
@@ -71,7 +71,7 @@ def test_vectors_have_length_one(findings: list[Finding], engine: Engine) -> Non
 
 def test_probabilities_add_up(findings: list[Finding]) -> None:
     for finding in findings:
-        assert set(finding.scores) == {"nsfw", "rating", "medium"}
+        assert set(finding.scores) == {"nsfw", "rating", "medium", "quality"}
         for scores in finding.scores.values():
             assert np.all((scores.values >= 0) & (scores.values <= 1))
             assert float(scores.values.sum()) == pytest.approx(1, abs=1e-5)
@@ -151,7 +151,7 @@ def test_the_frame_that_shows_a_face_gives_the_faces(findings: list[Finding]) ->
 
 
 def test_crops_are_embedded_as_pictures_are(engine: Engine, findings: list[Finding], pictures: list[Picture]) -> None:
-    assert engine.embed([]).shape == (0, 1280)
+    assert engine.embed([]).shape == (0, engine.checkpoints[0].embedding_dim)
     np.testing.assert_allclose(engine.embed([pictures[0].frames[0]])[0], findings[0].embedding, atol=TOLERANCE)
 
 

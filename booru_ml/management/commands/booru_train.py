@@ -41,8 +41,10 @@ class Command(BaseCommand):
         task.add_argument(
             "--group", default="group", help="manifest column of what support and query never share; default: group"
         )
+        task.add_argument("--test-label", metavar="LABEL", help="the classes of --test; default: as --label")
+        task.add_argument("--test-group", metavar="GROUP", help="the groups of --test; default: as --group")
         task.add_argument("--unlabelled", action="store_true", help="undo all that varies, not only within classes")
-        task.add_argument("--most", type=int, help="pictures of each class (unlabelled: of each folder); default: all")
+        task.add_argument("--most", type=int, help="pictures of each class; default: all")
         task.add_argument("--stages", type=int, nargs="*", default=[0, 1, 2, 3, 4], help="none: pooled features")
         task.add_argument("--regions", nargs="*", choices=THIRDS, default=[], help="thirds whose means join in")
         task.add_argument("--dim", type=int, default=256, help="length of the vector; default: %(default)s")
@@ -109,22 +111,22 @@ class Command(BaseCommand):
     def _to_fit(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
         from booru_ml.training import manifest
 
-        label = None if options["unlabelled"] else options["label"]
-        thin = manifest.evenly if options["unlabelled"] else manifest.at_most
         sets = {}
         for faces in (False, True):
             for folder in options["faces" if faces else "data"]:
-                found = manifest.read(folder, label=label, group=options["group"], split="train", faces=faces)
-                kept = thin(found, options["most"]) if options["most"] else found
+                found = manifest.read(
+                    folder, label=options["label"], group=options["group"], split="train", faces=faces
+                )
+                kept = manifest.at_most(found, options["most"]) if options["most"] else found
                 sets[f"{folder.name}, faces" if faces else folder.name] = kept
         return sets
 
     def _to_test(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
         from booru_ml.training import manifest
 
+        label, group = (options[f"test_{name}"] or options[name] for name in ("label", "group"))
         return {
-            folder.name: manifest.read(folder, label=options["label"], group=options["group"], split="test")
-            for folder in options["test"]
+            folder.name: manifest.read(folder, label=label, group=group, split="test") for folder in options["test"]
         }
 
     def _quality(
@@ -189,6 +191,8 @@ class Command(BaseCommand):
 
         written = set_heads(checkpoint, {head: said}, tensors, check=check, **more)
         self.stdout.write(self.style.SUCCESS(f"{written.version}: head {head} written into {written.path}"))
+        if stale := [other.name for other in written.heads.values() if head in other.inputs]:
+            self.stdout.write(self.style.WARNING(f"These see it, so fit them again: {', '.join(stale)}"))
 
 
 def _add_folders(task: ArgumentParser, name: str, what: str) -> None:

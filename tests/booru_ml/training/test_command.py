@@ -1,0 +1,138 @@
+"""``booru_train`` writes each kind of head into a checkpoint that still verifies."""
+
+from __future__ import annotations
+
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from booru_ml.checkpoint import Checkpoint, HeadKind
+from tests.booru_ml.training import folders
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.booru_ml.nn import builders
+
+    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
+
+
+@pytest.fixture
+def checkpoint(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "every-head"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.drawings(tmp_path_factory.mktemp("set") / "drawings")
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.crops(tmp_path_factory.mktemp("set") / "crops")
+
+
+def train(task: str, into: Path, *args: object) -> str:
+    out = StringIO()
+    call_command("booru_train", task, "--into", str(into), *map(str, args), stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def test_whitening_writes_what_it_fitted(checkpoint: Path, data: Path) -> None:
+    said = train(
+        "whitening", checkpoint, "--data", data, "--faces", data, "--stages", 0, 1, "--regions", "upper", "--dim", 16
+    )
+    assert "drawings, faces, not whitened" in said
+    assert "drawings, pixels: 5-way 1-shot" in said
+    assert "chosen: shrinkage" in said
+    assert "fit them again: tags" in said
+    head = Checkpoint.load(checkpoint).heads["embedding"]
+    assert (head.dim, head.stages, head.regions, head.projected) == (16, (0, 1), ("upper",), True)
+
+
+def test_the_head_gives_the_vectors_that_were_tested(checkpoint: Path, data: Path) -> None:
+    from booru_ml.nn.sessions import open_session
+    from booru_ml.nn.survey import read_picture
+    from booru_ml.nn.transforms import fit, normalise
+    from booru_ml.training import vectors
+    from booru_ml.training.manifest import read
+    from booru_ml.training.whitening import project
+
+    before = Checkpoint.load(checkpoint)
+    samples = read(data, label="character")
+    (seen,) = vectors.look(before, {"drawings": samples}, stages=[1], regions=[])
+    train("whitening", checkpoint, "--data", data, "--stages", 1, "--dim", 16, "--shrink", 0.3)
+    after = Checkpoint.load(checkpoint)
+    frame = fit(read_picture(samples[0].path), after.preprocess)
+    said, tensors = vectors.head("embedding", "embedding", [seen], dim=16, shrink=0.3, stages=[1], regions=[])
+    expected = project(seen.rows[:1], tensors["embedding.mean"].numpy(), tensors["embedding.projection"].numpy())
+    found = open_session(after, runtime="onnx").run(normalise([frame], after.preprocess))["embedding"]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert said["dim"] == 16
+
+
+def test_a_style_head_is_fitted_without_labels_and_tested_with_them(
+    checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    test = Path(shutil.copytree(data, tmp_path / "strangers"))
+    manifest = test / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",train", ",test"))
+    fit = ("whitening", checkpoint, "--head", "manner", "--kind", "style", "--data", data, "--unlabelled", "--most", 2)
+    with pytest.raises(CommandError, match="give --shrink"):
+        train(*fit, "--stages", 0)
+    said = train(
+        *(*fit, "--shrink", 0.5, "--stages", 0, 1, "--dim", 8),
+        *("--test", test, "--test-label", "artist", "--test-group", "character"),
+    )
+    assert "strangers, shrinkage 0.5: 5-way 1-shot" in said
+    assert Checkpoint.load(checkpoint).heads["manner"].dim == 8
+    with pytest.raises(CommandError, match="of split 'train'"):
+        train("whitening", checkpoint, "--data", test)
+
+
+def test_a_dry_run_changes_nothing(checkpoint: Path, data: Path) -> None:
+    before = Checkpoint.load(checkpoint).sums
+    train("whitening", checkpoint, "--data", data, "--stages", "--dim", 8, "--dry-run")
+    assert Checkpoint.load(checkpoint).sums == before
+
+
+def test_quality_is_graded_best_first(checkpoint: Path, data: Path, crops: Path) -> None:
+    said = train("quality", checkpoint, "--data", data, "--finished", crops, "--inputs", "pooled", "style")
+    assert "as they are: accuracy" in said
+    assert "same grade as without" in said
+    head = Checkpoint.load(checkpoint).heads["quality"]
+    assert head.kind is HeadKind.ORDINAL
+    assert [label.name for label in head.labels] == ["finished", "sketch", "rough", "poor"]
+
+
+def test_faces_become_the_checkpoints_detector(checkpoint: Path, data: Path, crops: Path) -> None:
+    said = train(
+        *("faces", checkpoint, "--data", data, "--crops", crops, "--scenes", 40, "--epochs", 1),
+        *("--stages", 1, 2, "--hidden", 8),
+    )
+    assert "drawings: recall" in said
+    assert "pasted crops: recall" in said
+    after = Checkpoint.load(checkpoint)
+    assert after.heads["faces"].channels == ("centre", "width", "height")
+    assert after.faces["detector"] == "heatmap"
+    assert 0.2 <= after.faces["threshold"] <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "message"),
+    [
+        ("whitening", (), "after --data or --faces"),
+        ("quality", (), "after --data"),
+        ("faces", (), "Too few characters"),
+        ("whitening", ("--data", "nowhere"), "nowhere is no folder"),
+    ],
+)
+def test_what_is_missing_is_said(checkpoint: Path, task: str, args: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        train(task, checkpoint, *args)

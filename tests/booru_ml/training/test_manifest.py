@@ -1,0 +1,66 @@
+"""Folders of labelled pictures are read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from booru_ml.errors import InvalidInput
+from booru_ml.training import manifest
+from booru_ml.types import Box
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "manifest.csv").write_text(text)
+    return folder
+
+
+def test_label_group_and_split_come_from_the_manifest(tmp_path: Path) -> None:
+    folder = written(tmp_path, "path,artist,character,split\na.png,x,saber,train\nb.png,y,rin,test\n")
+    (sample,) = manifest.read(folder, label="artist", group="character", split="train")
+    assert (sample.path, sample.label, sample.group, sample.split) == (tmp_path / "a.png", "x", "saber", "train")
+
+
+def test_a_picture_without_a_group_is_its_own(tmp_path: Path) -> None:
+    folder = written(tmp_path, "path,character\na.png,saber\nb.png,saber\n")
+    assert [sample.group for sample in manifest.read(folder, label="character")] == ["a.png", "b.png"]
+
+
+def test_a_row_without_a_label_is_left_out(tmp_path: Path) -> None:
+    folder = written(tmp_path, "path,character\na.png,saber\nb.png,\n")
+    assert len(manifest.read(folder, label="character")) == 1
+
+
+def test_faces_are_the_first_of_each_picture(tmp_path: Path) -> None:
+    folder = written(tmp_path, "path,character,faces\na.png,x,0.1 0.2 0.3 0.4;0 0 1 1\nb.png,x,\n")
+    (sample,) = manifest.read(folder, label="character", faces=True)
+    assert sample.box == Box(0.1, 0.2, 0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,name\na.png,x\n", "lacks the column"),
+        ("path,character,faces\n../a.png,x,\n", "leads out of the folder"),
+        ("path,character,faces\na.png,x,0.1 0.2\n", "line 2: faces must be"),
+        ("path,character,faces\n", "no labelled pictures"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        manifest.read(written(tmp_path, text), label="character", faces=True)
+
+
+def test_subfolders_are_classes(tmp_path: Path) -> None:
+    (tmp_path / "saber").mkdir()
+    (tmp_path / "saber" / "1.png").touch()
+    (tmp_path / "saber" / "notes.txt").touch()
+    assert [sample.label for sample in manifest.read(tmp_path, label="character")] == ["saber"]
+
+
+def test_thinning() -> None:
+    samples = [manifest.Sample(Path(str(n)), "ab"[n % 2], str(n)) for n in range(10)]
+    assert [sample.path.name for sample in manifest.at_most(samples, 2)] == ["0", "1", "2", "3"]
+    assert [sample.path.name for sample in manifest.evenly(samples, 4)] == ["0", "3", "6", "9"]
+    assert len(manifest.at_least([*samples, manifest.Sample(Path("z"), "c", "z")], 2)) == 10
