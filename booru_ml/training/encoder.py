@@ -21,10 +21,13 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from booru_ml.checkpoint import files
+from booru_ml.errors import InvalidInput
 from booru_ml.nn import network
 from booru_ml.nn.backbones import Backbone
+from booru_ml.nn.faces import FaceSettings
 from booru_ml.nn.writing import Draft, write
-from booru_ml.progress import progress, track
+from booru_ml.progress import progress
+from booru_ml.training.features import meant
 from booru_ml.training.manifest import Sample
 
 if TYPE_CHECKING:
@@ -42,14 +45,14 @@ class Recipe:
     """
 
     size: int = 112
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 48
     backbone_rate: float = 4e-4
     head_rate: float = 4e-3
     weight_decay: float = 5e-4
     scale: float = 20.0
     margin: float = 0.25
-    ema: float = 0.998
+    ema: float = 0.996
     seed: int = 0
     frozen: tuple[str, ...] = ()
 
@@ -76,10 +79,9 @@ class Cache(torch.utils.data.Dataset[tuple[Tensor, int]]):
         index = {name: number for number, name in enumerate(self.classes)}
         self.targets = np.array([index[sample.label] for sample in samples])
         self.pixels = torch.empty((len(samples), 3, CACHE_SIDE, CACHE_SIDE), dtype=torch.uint8)
-        for number, sample in enumerate(track(samples, "reading")):
-            with Image.open(sample.path) as image:
-                square = image.convert("RGB").resize((CACHE_SIDE, CACHE_SIDE), Image.Resampling.BICUBIC)
-            self.pixels[number] = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1)
+        for number, frame in enumerate(meant(samples, "Reading pictures", FaceSettings().margin)):
+            square = Image.fromarray(frame).resize((CACHE_SIDE, CACHE_SIDE), Image.Resampling.BICUBIC)
+            self.pixels[number] = torch.from_numpy(np.array(square)).permute(2, 0, 1)
         self.augment = augment
 
     def __len__(self) -> int:
@@ -125,7 +127,12 @@ def fit(
     """Fine-tunes ``backbone`` (maps (B, 3, H, W) to (B, D)) and returns its moving average, ready for use.
 
     ``after_epoch`` is called with the epoch and the average so far. Deterministic by ``recipe.seed`` on one device.
+    Raises ``InvalidInput`` for fewer than two classes, fewer pictures than a batch, or unknown frozen modules.
     """
+    if len({sample.label for sample in samples}) < 2 or len(samples) < recipe.batch:
+        raise InvalidInput(f"Teaching needs two classes or more, and pictures for a batch at least ({recipe.batch}).")
+    if unknown := set(recipe.frozen) - {name for name, _ in backbone.named_modules()}:
+        raise InvalidInput(f"The backbone has no module {', '.join(sorted(unknown))} to be frozen.")
     torch.manual_seed(recipe.seed)
     data = Cache(samples, augmentation(recipe.size, mean, std))
     steps = len(data) // recipe.batch

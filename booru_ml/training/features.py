@@ -16,12 +16,13 @@ from booru_ml.nn import network
 from booru_ml.nn.backbones import Backbone, Features
 from booru_ml.nn.style import statistics
 from booru_ml.nn.survey import read_picture
-from booru_ml.nn.transforms import fit, normalise
+from booru_ml.nn.transforms import crop_square, fit, normalise
 from booru_ml.progress import track
 from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
+    from booru_ml.training.manifest import Sample
 
 BATCH = 4
 """Small: torch's eager convolutions are fastest on a core while their maps stay in its cache."""
@@ -34,6 +35,12 @@ def read(paths: Sequence[Path], what: str = "Reading pictures") -> Iterator[Pixe
             yield read_picture(path)
         except (OSError, ValueError, SyntaxError) as error:
             raise InvalidInput(f"{path} cannot be read as a picture: {error}") from error
+
+
+def meant(samples: Sequence[Sample], what: str, margin: float) -> Iterator[PixelArray]:
+    """What each sample means, H×W×3 uint8: its picture, or the square about its box, ``margin`` times as large."""
+    for sample, frame in zip(samples, read([sample.path for sample in samples], what), strict=True):
+        yield frame if sample.box is None else crop_square(frame, sample.box, margin)
 
 
 class Frozen:

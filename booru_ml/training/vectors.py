@@ -13,9 +13,8 @@ from torch import Tensor
 
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.faces import FaceSettings
-from booru_ml.nn.transforms import crop_square
 from booru_ml.training.episodes import Accuracy, accuracy
-from booru_ml.training.features import Frozen, read
+from booru_ml.training.features import Frozen, meant
 from booru_ml.training.whitening import Scatter, project
 from booru_ml.types import FloatArray, PixelArray
 
@@ -70,7 +69,7 @@ def look(
     found = []
     for name, samples in sets.items():
         small: list[FloatArray] = []
-        rows = frozen.statistics(_kept(_frames(samples, name, margin), small), stages, regions)
+        rows = frozen.statistics(_kept(meant(samples, name, margin), small), stages, regions)
         labels = tuple(sample.label for sample in samples)
         groups = tuple(f"{sample.label}/{sample.group}" for sample in samples)
         found.append(LabelledRows(name, rows, labels, groups, np.stack(small)))
@@ -80,11 +79,6 @@ def look(
 def unlabelled(one: LabelledRows) -> LabelledRows:
     """The same rows, whatever they were called."""
     return replace(one, labels=())
-
-
-def _frames(samples: Sequence[Sample], name: str, margin: float) -> Iterator[PixelArray]:
-    for sample, frame in zip(samples, read([sample.path for sample in samples], name), strict=True):
-        yield frame if sample.box is None else crop_square(frame, sample.box, margin)
 
 
 def _kept(frames: Iterator[PixelArray], small: list[FloatArray]) -> Iterator[PixelArray]:

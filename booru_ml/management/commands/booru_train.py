@@ -1,8 +1,9 @@
-"""``manage.py booru_train``: heads on a checkpoint's frozen backbone, fitted on folders of pictures."""
+"""``manage.py booru_train``: backbones taught, and heads fitted on them, with folders of pictures."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ THIRDS = ("upper", "middle", "lower")
 
 
 class Command(BaseCommand):
-    help = "Fits heads on a checkpoint's frozen backbone and writes them into its folder (booru-ml[train])."
+    help = "Teaches a backbone, or fits heads on a frozen one and writes them into its folder (booru-ml[train])."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,6 +31,21 @@ class Command(BaseCommand):
             task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to change")
             task.add_argument("--dry-run", action="store_true", help="show the figures, change nothing")
             task.add_argument("--threads", type=int, default=1)
+        self._add_encoder(tasks.add_parser("encoder", help="a backbone that tells drawn characters apart"))
+
+    def _add_encoder(self, task: ArgumentParser) -> None:
+        task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to start from")
+        task.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to write")
+        _add_folders(task, "--data", "pictures, by manifest column character or subfolder")
+        _add_folders(task, "--faces", "as --data, but the first face of each picture, by the manifest's column faces")
+        task.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
+        task.add_argument("--size", type=int, default=112, help="pixels of a side; default: %(default)s")
+        task.add_argument("--batch", type=int, default=48, help="default: %(default)s")
+        task.add_argument("--least", type=int, default=2, help="pictures of a class; default: %(default)s")
+        task.add_argument("--frozen", nargs="*", default=[], metavar="MODULE", help="parts that stay as they are")
+        task.add_argument("--device", default="cpu", help="where torch works, such as cuda; default: %(default)s")
+        task.add_argument("--seed", type=int, default=0)
+        task.add_argument("--threads", type=int, default=1)
 
     def _add_whitening(self, task: ArgumentParser) -> None:
         task.add_argument("--head", default="embedding", help="name of the head; default: %(default)s")
@@ -80,6 +96,25 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
+
+    def _encoder(self, checkpoint: Checkpoint, *, out: Path, device: str, least: int, **options: Any) -> None:
+        from booru_ml.training import encoder, manifest
+
+        samples: list[Sample] = []
+        for faces in (False, True):
+            for folder in options["faces" if faces else "data"]:
+                found = manifest.read(folder, label="character", split="train", faces=faces)
+                samples += [replace(one, label=f"{folder.name}/{one.label}") for one in found]
+        samples = manifest.at_least(samples, least)
+        recipe = encoder.Recipe(
+            size=options["size"],
+            epochs=options["epochs"],
+            batch=options["batch"],
+            seed=options["seed"],
+            frozen=tuple(options["frozen"]),
+        )
+        written = encoder.teach(checkpoint, samples, out=out, recipe=recipe, device=device)
+        self.stdout.write(self.style.SUCCESS(f"{written.version} written into {written.path}; fit its heads next."))
 
     def _whitening(self, checkpoint: Checkpoint, *, head: str, kind: str, dry_run: bool, **options: Any) -> None:
         from booru_ml.training import vectors

@@ -124,6 +124,30 @@ def test_faces_become_the_checkpoints_detector(checkpoint: Path, data: Path, cro
     assert 0.2 <= after.faces["threshold"] <= 0.5
 
 
+def test_an_encoder_is_taught_from_another(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    quick = ("--data", data, "--faces", data, "--epochs", 1, "--size", 32, "--batch", 8)
+    said = [
+        train("encoder", checkpoint, "--out", tmp_path / name / "taught", *quick, "--frozen", "conv_stem", "blocks.0")
+        for name in ("first", "again")
+    ]
+    before = load_file(checkpoint / "model.safetensors")
+    after = load_file(tmp_path / "first" / "taught" / "model.safetensors")
+    assert before.keys() == after.keys()
+    moved = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert "conv_head.weight" in moved
+    assert not [key for key in moved if key.startswith(("conv_stem", "blocks.0."))]
+    assert list(Checkpoint.load(tmp_path / "first" / "taught").heads) == ["embedding"]
+    # The same seed makes the same encoder.
+    assert said[0].split()[0] == said[1].split()[0]
+    with pytest.raises(CommandError, match=r"no module blocks\.99"):
+        train("encoder", checkpoint, "--out", tmp_path / "never", *quick, "--frozen", "blocks.99")
+    with pytest.raises(CommandError, match="two classes or more"):
+        train("encoder", checkpoint, "--out", tmp_path / "never", "--data", data, "--batch", 10_000)
+    assert not (tmp_path / "never").exists()
+
+
 @pytest.mark.parametrize(
     ("task", "args", "message"),
     [
