@@ -79,7 +79,7 @@ class Config:
     """Decode children of one worker."""
 
     # Models
-    CHECKPOINTS: tuple[str | Path, ...] = (CHECKPOINTS / "lite0", CHECKPOINTS / "nsfwjs")
+    CHECKPOINTS: tuple[str | Path, ...] = (CHECKPOINTS / "booru-lite", CHECKPOINTS / "nsfwjs")
     """Checkpoint folders; the first one with an embedding head gives the embeddings."""
     RUNTIME: str = "auto"
     """auto, onnx or torch."""

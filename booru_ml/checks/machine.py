@@ -77,7 +77,7 @@ def _checkpoints() -> Iterator[CheckMessage]:
     if len(read) < len(known.CHECKPOINTS):
         return
     if not any(checkpoint.embedding_dim for checkpoint in read):
-        hint = "Add a checkpoint with an embedding head, such as the bundled lite0."
+        hint = "Add a checkpoint with an embedding head, such as the bundled booru-lite."
         yield Error("None of the checkpoints has an embedding head.", hint=hint, id="booru_ml.E033")
     without = [checkpoint.name for checkpoint in read if not checkpoint.has_onnx]
     if without and known.RUNTIME == "onnx":

@@ -18,7 +18,7 @@ TOLERANCE = 1e-3
 
 @pytest.fixture(scope="module")
 def checkpoints() -> list[Checkpoint]:
-    return [Checkpoint.load(CHECKPOINTS / name) for name in ("lite0", "nsfwjs")]
+    return [Checkpoint.load(CHECKPOINTS / name) for name in ("booru-lite", "nsfwjs")]
 
 
 @pytest.fixture(scope="module", params=["onnx", pytest.param("torch", marks=pytest.mark.torch)])
@@ -160,7 +160,7 @@ def test_no_pictures_no_findings(engine: Engine) -> None:
 
 
 def test_the_version_names_every_checkpoint(engine: Engine, checkpoints: list[Checkpoint]) -> None:
-    assert engine.version.startswith("lite0+nsfwjs@")
+    assert engine.version.startswith("booru-lite+nsfwjs@")
     assert len(engine.version) <= 64
     assert Engine(checkpoints[::-1]).version != engine.version
 

@@ -36,7 +36,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("dir", type=Path, nargs="?", default=CHECKPOINTS / "lite0", metavar="FOLDER")
+        parser.add_argument("dir", type=Path, nargs="?", default=CHECKPOINTS / "booru-lite", metavar="FOLDER")
         parser.add_argument(
             "--characters",
             type=Path,

@@ -63,12 +63,12 @@ def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
 
 def test_the_command_lists_what_is_configured() -> None:
     said = run("list")
-    assert "lite0@" in said
+    assert "booru-lite@" in said
     assert "nsfw: softmax, 5 labels" in said
 
 
 def test_the_command_verifies_both_runtimes() -> None:
-    said = run("verify", str(CHECKPOINTS / "lite0"))
+    said = run("verify", str(CHECKPOINTS / "booru-lite"))
     assert "ran on onnx and torch" in said
     assert "sound" in said
 
