@@ -34,7 +34,7 @@ STALL_SECONDS = 180.0
 """How long no job may finish before the demo gives up."""
 SAMPLE_CHARACTERS, SAMPLE_SIZE = 8, (600, 800)
 # One finish per pose: what is enrolled is finished, what is to be recognised is of all kinds.
-SAMPLE_FINISH = ("finished",) * 7 + ("sketch", "poor")
+SAMPLE_FINISH = ("finished",) * 8 + ("sketch", "poor")
 
 
 class DemoFailed(Exception):
