@@ -1,18 +1,20 @@
 """``make docs``: the pictures in docs/images, taken from the running demo.
 
-The demo is started on a port of its own and stopped again; what it drew and learned on an earlier run is used again.
+The demo runs on a port and in a folder of its own, so that nothing but the project's own drawings is ever seen.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -31,10 +33,10 @@ def main() -> None:
     path = chromium.binary()
     if path is None:
         sys.exit("No Chromium on this machine; tests/browser/install-chromium.sh installs it.")
-    with _demo() as root, sync_playwright() as playwright:
+    with TemporaryDirectory() as home, _demo(home) as root, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=chromium.QUIET)
         page = browser.new_page(viewport=SIZE, device_scale_factor=1)
-        _log_in(page, root, "moderator")
+        _log_in(page, root, home, "moderator")
         page.goto(f"{root}/admin/booru_moderation/case/")
         _take(page, "queue")
         page.locator("a[href*='/booru_moderation/case/'][href*='/change/']").first.click()
@@ -47,9 +49,10 @@ def main() -> None:
 
 
 @contextmanager
-def _demo() -> Iterator[str]:
+def _demo(home: str) -> Iterator[str]:
     command = [sys.executable, "manage.py", "booru_demo", "--port", "8765"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, "BOORU_HOME": home}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -64,8 +67,8 @@ def _demo() -> Iterator[str]:
         process.wait(60)
 
 
-def _log_in(page: Any, root: str, name: str) -> None:
-    password = json.loads((ROOT / "var" / "demo-log-ins.json").read_text())[name]
+def _log_in(page: Any, root: str, home: str, name: str) -> None:
+    password = json.loads((Path(home) / "demo-log-ins.json").read_text())[name]
     page.goto(f"{root}/login")
     page.fill("input[name=username]", name)
     page.fill("input[name=password]", password)
