@@ -21,6 +21,7 @@ help: ## Show this list
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed-$(EXTRAS) ## Install into .venv; then: .venv/bin/python manage.py …
+	@$(VENV)/bin/python manage.py migrate --verbosity 0
 
 $(VENV)/.installed-%: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}; name another: make PYTHON=/path/to/python3.11")'
