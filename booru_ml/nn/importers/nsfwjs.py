@@ -142,7 +142,7 @@ THRESHOLDS = (
     ("nsfw", "", "porn", 0.4),
     ("rating", "", "", 0.5),
     ("rating", "", "e", 0.6),
-    ("medium", "", "", 0.8),
+    ("medium", "", "", 0.99),
 )
 
 
