@@ -129,13 +129,13 @@ class TorchSession:
 
 def _device(torch: Any, wanted: str) -> str:
     """``auto`` takes the GPU where there is one."""
-    there = torch.cuda.is_available()
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto":
         return "cuda" if there else "cpu"
-    if wanted.startswith("cuda") and not there:
+    if wanted.startswith("cuda") and (torch.device(wanted).index or 0) >= there:
         raise InvalidInput(
-            f"BOORU_ML['DEVICE'] is {wanted!r}, but torch sees no CUDA device here. Say 'auto' or 'cpu', "
-            "or install torch with CUDA and a driver for it.",
+            f"BOORU_ML['DEVICE'] is {wanted!r}, but torch sees {there or 'no'} CUDA device(s) here. "
+            "Say 'auto' or 'cpu', or install torch with CUDA and a driver for it.",
             code="device",
         )
     return wanted

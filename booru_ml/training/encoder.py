@@ -33,7 +33,8 @@ from booru_ml.training.manifest import Sample
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
 
-CACHE_SIDE = 160
+CACHE_SIDE = 1.43
+"""Sides of cached pictures, as a multiple of the side that is trained on: crops shall not be enlarged much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,15 @@ class CosineMargin(nn.Module):
 
 
 class Cache(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """All pictures in memory as uint8 squares of ``CACHE_SIDE``, augmented when taken."""
+    """All pictures in memory as uint8 squares of ``side`` pixels, augmented when taken."""
 
-    def __init__(self, samples: Sequence[Sample], augment: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, samples: Sequence[Sample], side: int, augment: Callable[[Tensor], Tensor]) -> None:
         self.classes = sorted({sample.label for sample in samples})
         index = {name: number for number, name in enumerate(self.classes)}
         self.targets = np.array([index[sample.label] for sample in samples])
-        self.pixels = torch.empty((len(samples), 3, CACHE_SIDE, CACHE_SIDE), dtype=torch.uint8)
+        self.pixels = torch.empty((len(samples), 3, side, side), dtype=torch.uint8)
         for number, frame in enumerate(meant(samples, "Reading pictures", FaceSettings().margin)):
-            square = Image.fromarray(frame).resize((CACHE_SIDE, CACHE_SIDE), Image.Resampling.BICUBIC)
+            square = Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)
             self.pixels[number] = torch.from_numpy(np.array(square)).permute(2, 0, 1)
         self.augment = augment
 
@@ -127,14 +128,17 @@ def fit(
     """Fine-tunes ``backbone`` (maps (B, 3, H, W) to (B, D)) and returns its moving average, ready for use.
 
     ``after_epoch`` is called with the epoch and the average so far. Deterministic by ``recipe.seed`` on one device.
-    Raises ``InvalidInput`` for fewer than two classes, fewer pictures than a batch, or unknown frozen modules.
+    Raises ``InvalidInput`` for senseless numbers, fewer than two classes, fewer pictures than a batch, or unknown
+    frozen modules.
     """
+    if recipe.size < 32 or recipe.epochs < 1 or recipe.batch < 2:
+        raise InvalidInput("Teaching takes a size of 32 pixels or more, an epoch or more, and batches of two or more.")
     if len({sample.label for sample in samples}) < 2 or len(samples) < recipe.batch:
         raise InvalidInput(f"Teaching needs two classes or more, and pictures for a batch at least ({recipe.batch}).")
     if unknown := set(recipe.frozen) - {name for name, _ in backbone.named_modules()}:
         raise InvalidInput(f"The backbone has no module {', '.join(sorted(unknown))} to be frozen.")
     torch.manual_seed(recipe.seed)
-    data = Cache(samples, augmentation(recipe.size, mean, std))
+    data = Cache(samples, round(CACHE_SIDE * recipe.size), augmentation(recipe.size, mean, std))
     steps = len(data) // recipe.batch
     chooser = torch.utils.data.WeightedRandomSampler(data.weights().tolist(), steps * recipe.batch)
     loader = torch.utils.data.DataLoader(data, recipe.batch, sampler=chooser, drop_last=True)

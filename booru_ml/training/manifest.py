@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from booru_ml.errors import InvalidInput
 from booru_ml.types import Box
 
 Item = TypeVar("Item")
+MANIFEST = "manifest.csv"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 
 
@@ -41,8 +42,8 @@ def read(
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
-    manifest = folder / "manifest.csv"
-    samples = _from_manifest(manifest, label, group, faces) if manifest.is_file() else _from_subfolders(folder)
+    listed = (folder / MANIFEST).is_file()
+    samples = _from_manifest(folder, label, group, faces) if listed else _from_subfolders(folder)
     if split is not None and any(sample.split for sample in samples):
         samples = [sample for sample in samples if sample.split == split]
     if not samples:
@@ -80,22 +81,32 @@ def boxes(text: str, where: str) -> tuple[Box, ...]:
         raise InvalidInput(f"{where}: faces must be 'x y width height;…', not {text[:80]!r}.") from None
 
 
-def _from_manifest(manifest: Path, label: str, group: str, faces: bool) -> list[Sample]:
-    folder = manifest.parent.resolve()
+def rows(folder: Path, *columns: str) -> Iterator[tuple[Path, dict[str, str], str]]:
+    """Each picture of the folder's ``manifest.csv``, its row, and where that stands, for messages.
+
+    Raises ``InvalidInput`` where there is no manifest, it lacks one of ``columns``, or a path leads out of the folder.
+    """
+    manifest, home = folder / MANIFEST, folder.resolve()
+    if not manifest.is_file():
+        raise InvalidInput(f"{folder} has no {MANIFEST}; `manage.py booru_draw --out DIR` makes such a folder.")
     with manifest.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        missing = {"path", label, *(["faces"] if faces else [])} - set(rows.fieldnames or ())
-        if missing:
+        found = csv.DictReader(file, restval="")
+        if missing := {"path", *columns} - set(found.fieldnames or ()):
             raise InvalidInput(f"{manifest} lacks the column(s) {', '.join(sorted(missing))}.")
-        samples = []
-        for row in rows:
-            path = (folder / row["path"]).resolve()
-            if not path.is_relative_to(folder):
-                raise InvalidInput(f"{manifest}, line {rows.line_num}: {row['path']!r} leads out of the folder.")
-            found = boxes(row["faces"], f"{manifest}, line {rows.line_num}") if faces else (None,)
-            if row[label] and found:
-                source = row.get(group) or row["path"]
-                samples.append(Sample(path, row[label], source, row.get("split") or "", found[0]))
+        for row in found:
+            where = f"{manifest}, line {found.line_num}"
+            path = (home / row["path"]).resolve()
+            if not path.is_relative_to(home):
+                raise InvalidInput(f"{where}: {row['path']!r} leads out of the folder.")
+            yield path, row, where
+
+
+def _from_manifest(folder: Path, label: str, group: str, faces: bool) -> list[Sample]:
+    samples = []
+    for path, row, where in rows(folder, label, *(["faces"] if faces else [])):
+        found = boxes(row["faces"], where) if faces else (None,)
+        if row[label] and found:
+            samples.append(Sample(path, row[label], row.get(group) or row["path"], row.get("split") or "", found[0]))
     return samples
 
 

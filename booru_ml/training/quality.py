@@ -72,12 +72,11 @@ class Result:
 
 def drawings(folder: Path) -> list[Graded]:
     """By the columns ``finish``, ``artist`` and ``character`` of the folder's manifest. Raises ``InvalidInput``."""
-    columns = [manifest.read(folder, label=name) for name in ("finish", "artist", "character")]
     found = []
-    for finish, artist, character in zip(*columns, strict=True):
-        if finish.label not in GRADES:
-            raise InvalidInput(f"{folder}: finish must be one of {', '.join(GRADES)}, not {finish.label[:40]!r}.")
-        found.append(Graded(finish.path, GRADES.index(finish.label), artist.label, character.label))
+    for path, row, where in manifest.rows(folder, "finish", "artist", "character"):
+        if row["finish"] not in GRADES:
+            raise InvalidInput(f"{where}: finish must be one of {', '.join(GRADES)}, not {row['finish'][:40]!r}.")
+        found.append(Graded(path, GRADES.index(row["finish"]), row["artist"], row["character"]))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.survey import read_picture
-from booru_ml.training.manifest import boxes
+from booru_ml.training.manifest import boxes, rows
 from booru_ml.types import Box, PixelArray
 
 CANVAS = 320
@@ -41,14 +40,7 @@ class Scene:
 
 def drawings(folder: Path) -> list[Drawing]:
     """From a manifest with the columns ``path`` and ``faces`` (``x y width height`` as fractions, joined by ``;``)."""
-    manifest = folder / "manifest.csv"
-    if not manifest.is_file():
-        raise InvalidInput(f"{folder} has no manifest.csv; `manage.py booru_draw --out DIR` makes such a folder.")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if missing := {"path", "faces"} - set(rows.fieldnames or ()):
-            raise InvalidInput(f"{manifest} lacks the column(s) {', '.join(sorted(missing))}.")
-        return [Drawing(folder / row["path"], boxes(row["faces"], f"{manifest}, line {rows.line_num}")) for row in rows]
+    return [Drawing(path, boxes(row["faces"], where)) for path, row, where in rows(folder, "faces")]
 
 
 class Composer:

@@ -37,12 +37,15 @@ def test_an_unknown_runtime_is_named(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.torch
-def test_a_gpu_that_is_not_there_is_named(checkpoint: Checkpoint) -> None:
+@pytest.mark.parametrize(("there", "said"), [(0, "sees no CUDA device"), (1, r"sees 1 CUDA device\(s\)")])
+def test_a_gpu_that_is_not_there_is_named(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, there: int, said: str
+) -> None:
     import torch
 
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(BooruError, match="no CUDA device"):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    with pytest.raises(BooruError, match=said):
         open_session(checkpoint, device="cuda:1")
 
 

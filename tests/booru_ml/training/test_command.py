@@ -145,6 +145,8 @@ def test_an_encoder_is_taught_from_another(checkpoint: Path, data: Path, tmp_pat
         train("encoder", checkpoint, "--out", tmp_path / "never", *quick, "--frozen", "blocks.99")
     with pytest.raises(CommandError, match="two classes or more"):
         train("encoder", checkpoint, "--out", tmp_path / "never", "--data", data, "--batch", 10_000)
+    with pytest.raises(CommandError, match="an epoch or more"):
+        train("encoder", checkpoint, "--out", tmp_path / "never", "--data", data, "--epochs", 0)
     assert not (tmp_path / "never").exists()
 
 

@@ -57,3 +57,9 @@ def test_no_material_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("path\na.png\n")
     with pytest.raises(InvalidInput, match="lacks the column"):
         drawings(tmp_path)
+
+
+def test_a_drawing_outside_of_its_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,faces\n../secret.png,0 0 1 1\n")
+    with pytest.raises(InvalidInput, match="leads out of the folder"):
+        drawings(tmp_path)
