@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from deploy.demo.artist import draw
 from tests.browser.chromium import QUIET, binary
 from tests.flows.board import moderator, uploader
 from tests.flows.conftest import Workers
@@ -82,9 +80,3 @@ def log_in(page: Any, board: Any, name: str) -> None:
     page.fill("input[name=password]", "secret")
     page.click("form:has(input[name=password]) button")
     page.wait_for_url(lambda url: "/login" not in url)
-
-
-def picture(**drawn: Any) -> bytes:
-    buffer = io.BytesIO()
-    draw(**{"size": (384, 512), **drawn}).image.save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()

@@ -6,13 +6,13 @@ from typing import Any
 
 from deploy.demo.board import services
 from moderation.models import Case, Decision
-from tests.browser.conftest import log_in, picture
-from tests.flows.board import file
+from tests.browser.conftest import log_in
+from tests.flows.board import drawing, file
 from tests.flows.conftest import wait_for
 
 
 def test_a_moderator_approves_and_undoes(page: Any, board: Any, ann: Any, mod: Any) -> None:
-    post = services.upload(uploader=ann, file=file(picture(character=5)), tags="", rating="g", source="")
+    post = services.upload(uploader=ann, file=file(drawing(character=5)), tags="", rating="g", source="")
     wait_for(lambda: Case.objects.filter(post=post).exists(), 60)
     case = Case.objects.get(post=post)
     log_in(page, board, "mod")

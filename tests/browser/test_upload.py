@@ -10,8 +10,8 @@ from deploy.demo.board import services
 from deploy.demo.board.models import Post
 from embeddings.services import enrol
 from embeddings.types import SupportRef
-from tests.browser.conftest import log_in, picture
-from tests.flows.board import file
+from tests.browser.conftest import log_in
+from tests.flows.board import drawing, file
 from tests.flows.conftest import all_finished, wait_for
 
 
@@ -19,7 +19,7 @@ def enrolled(ann: Any, mod: Any, number: int, pictures: int = 4) -> str:
     """A character known from a handful of analysed posts, and a rival."""
     for who in (number, number + 1):
         posts = [
-            services.upload(uploader=ann, file=file(picture(character=who, pose=pose)), tags="", rating="g", source="")
+            services.upload(uploader=ann, file=file(drawing(character=who, pose=pose)), tags="", rating="g", source="")
             for pose in range(pictures)
         ]
         wait_for(all_finished, 60)
@@ -31,7 +31,7 @@ def test_an_uploader_sees_accepts_and_undoes_a_suggestion(page: Any, board: Any,
     name = enrolled(ann, mod, 2)
     log_in(page, board, "ann")
     path = tmp_path / "drawing.jpg"
-    path.write_bytes(picture(character=2, pose=11))
+    path.write_bytes(drawing(character=2, pose=11))
 
     page.goto(f"{board.url}/posts/new")
     page.set_input_files("input[type=file]", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import struct
 import zlib
@@ -10,6 +11,7 @@ from typing import Any
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from deploy.demo.artist import draw
 from deploy.demo.board import services
 from deploy.demo.board.models import Post
 
@@ -47,6 +49,13 @@ def png(width: int = 8, height: int = 8, *, shade: int | None = None) -> bytes:
         + chunk(b"IDAT", zlib.compress(row * height))
         + chunk(b"IEND", b"")
     )
+
+
+def drawing(**drawn: Any) -> bytes:
+    """A JPEG by the procedural artist; arguments as for ``deploy.demo.artist.draw``."""
+    buffer = io.BytesIO()
+    draw(**{"size": (384, 512), **drawn}).image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def file(content: bytes | None = None, name: str = "picture.png") -> SimpleUploadedFile:
