@@ -28,13 +28,22 @@ class Command(BaseCommand):
         self._add_quality(tasks.add_parser("quality", help="an ordinal head: how finished a drawing is"))
         self._add_faces(tasks.add_parser("faces", help="a heat-map head that finds faces"))
         for task in tasks.choices.values():
-            task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to change")
+            task.add_argument(
+                "--into",
+                dest="checkpoint",
+                type=Path,
+                required=True,
+                metavar="DIR",
+                help="the checkpoint to change",
+            )
             task.add_argument("--dry-run", action="store_true", help="show the figures, change nothing")
             task.add_argument("--threads", type=int, default=1)
         self._add_encoder(tasks.add_parser("encoder", help="a backbone that tells drawn characters apart"))
 
     def _add_encoder(self, task: ArgumentParser) -> None:
-        task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to start from")
+        task.add_argument(
+            "--base", dest="checkpoint", type=Path, required=True, metavar="DIR", help="the checkpoint to start from"
+        )
         task.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to write")
         _add_folders(task, "--data", "pictures, by manifest column character or subfolder")
         _add_folders(task, "--faces", "as --data, but the first face of each picture, by the manifest's column faces")
@@ -84,14 +93,14 @@ class Command(BaseCommand):
         task.add_argument("--stages", type=int, nargs="+", default=[2, 3, 4], help="feature maps that it sees")
         task.add_argument("--hidden", type=int, nargs="+", default=[48, 48], help="widths of its layers")
 
-    def handle(self, *args: Any, task: str, into: Path, threads: int, **options: Any) -> None:
+    def handle(self, *args: Any, task: str, checkpoint: Path, threads: int, **options: Any) -> None:
         try:
             import torch
 
             from booru_ml.checkpoint import Checkpoint
 
             torch.set_num_threads(threads)
-            getattr(self, f"_{task}")(Checkpoint.load(into), **options)
+            getattr(self, f"_{task}")(Checkpoint.load(checkpoint), **options)
         except BooruError as error:
             raise CommandError(error.message) from error
         except ImportError as error:

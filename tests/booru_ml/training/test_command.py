@@ -40,7 +40,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(task: str, into: Path, *args: object) -> str:
     out = StringIO()
-    call_command("booru_train", task, "--into", str(into), *map(str, args), stdout=out, no_color=True)
+    option = "--base" if task == "encoder" else "--into"
+    call_command("booru_train", task, option, str(into), *map(str, args), stdout=out, no_color=True)
     return out.getvalue()
 
 
