@@ -40,7 +40,8 @@ class Config:
     ADAPTER: str = "booru_ml.host.model_board.ModelBoard"
     """Dotted path of the host adapter class."""
     FIELDS: Mapping[str, str] = field(default_factory=dict)
-    """Which field of the post holds what: picture, tags, rating, source, uploader, status, content_key."""
+    """Which field of the post holds what: picture, thumbnail, tags, rating, source, uploader, status, content_key,
+    created."""
     TAG_FIELDS: Mapping[str, str] = field(default_factory=lambda: {"name": "name", "category": "category"})
     """Where ``tags`` is a relation: the tag model's fields."""
     TAG_CATEGORIES: Mapping[str, Any] = field(
@@ -66,6 +67,10 @@ class Config:
     """How long a job waits when the host saves without a transaction, so that its form may finish first."""
     RECONCILE_SECONDS: float = 15.0
     """How often a worker looks for rows whose doorbell was lost."""
+    MAX_WAITING_PER_UPLOADER: int = 100
+    """Waiting uploads of one person that go with everybody's; further ones are held behind the others'. 0 lifts it."""
+    BACKFILL_WAITING: int = 500
+    """Most old posts that wait at a time while a backfill is under way."""
 
     # Pictures
     MAX_BYTES: int = 100 * 2**20

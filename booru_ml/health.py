@@ -22,8 +22,6 @@ from booru_ml.pipeline.outbox import database
 logger = logging.getLogger(__name__)
 
 LABELS = ("booru_ml", "booru_embeddings", "booru_tagging", "booru_moderation")
-LONGEST_WAIT = 120.0
-"""Seconds a due job may wait before ``/readyz?worker=1`` turns red."""
 
 
 @never_cache
@@ -106,5 +104,5 @@ def _checkpoints() -> None:
 def _workers() -> None:
     if not any(not worker.fault for worker in facts.alive_workers()):
         raise BooruError("no worker is able to work")
-    if (seconds := facts.oldest_ready_seconds()) > LONGEST_WAIT:
+    if (seconds := facts.oldest_ready_seconds()) > facts.LONGEST_WAIT:
         raise BooruError(f"a job has been waiting for {seconds:.0f} s")

@@ -26,6 +26,7 @@ ROLES: dict[str, tuple[type[models.Field[Any, Any]], ...]] = {
     "uploader": (models.ForeignKey,),
     "status": (*TEXT, models.IntegerField, models.BooleanField, models.ForeignKey),
     "content_key": (*TEXT, models.UUIDField),
+    "created": (models.DateField,),
 }
 METHODS = tuple(name for name in vars(HostBoard) if not name.startswith("_"))
 

@@ -27,6 +27,8 @@ LEAST: Mapping[str, float] = {
     "MAX_ATTEMPTS": 1,
     "SETTLE_SECONDS": 0,
     "RECONCILE_SECONDS": 0.1,
+    "MAX_WAITING_PER_UPLOADER": 0,
+    "BACKFILL_WAITING": 1,
     "MAX_BYTES": 1,
     "MAX_PIXELS": 1,
     "MAX_SIDE": 1,

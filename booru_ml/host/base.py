@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
 from booru_ml.types import PostFacts, Rating, TagRef
@@ -17,6 +18,9 @@ class HostBoard(Protocol):
 
     def content_key(self, post: Any) -> str:
         """What identifies the picture of ``post`` (≤ 64 characters), cheap enough for the upload request."""
+
+    def uploader_id(self, post: Any) -> Any:
+        """Who uploaded ``post``, without a query; None where the board does not say."""
 
     def open_picture(self, post_id: Any) -> BinaryIO:
         """The picture's file, opened for reading. Raises ``NotFound``."""
@@ -38,3 +42,14 @@ class HostBoard(Protocol):
 
     def search(self, tag: TagRef, *, limit: int = 100) -> list[Any]:
         """Ids of posts that carry ``tag``, newest first."""
+
+    def walk(
+        self, *, after: Any = None, since: datetime | None = None, tags: Sequence[str] = (), limit: int = 500
+    ) -> list[Any]:
+        """The next ``limit`` posts behind the post with id ``after``, by falling id; an empty list ends the walk.
+
+        Only posts from ``since`` on (raises ``InvalidInput`` where the board knows no time) that carry all of ``tags``.
+        """
+
+    def count(self, *, since: datetime | None = None, tags: Sequence[str] = ()) -> int:
+        """How many posts such a walk passes."""

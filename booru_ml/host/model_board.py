@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from django.apps import apps
 from django.core.files.storage import Storage, default_storage
 from django.db import router, transaction
-from django.db.models import FileField, Model
+from django.db.models import DateField, DateTimeField, FileField, Model
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.functional import cached_property
 
 from booru_ml.conf import config, post_model
@@ -56,6 +59,10 @@ class ModelBoard:
             known = hashlib.sha256(f"{picture}\n{self._size(picture)}".encode()).hexdigest()
         return known if len(known) <= KEY_LENGTH else hashlib.sha256(known.encode()).hexdigest()
 
+    def uploader_id(self, post: Any) -> Any:
+        name = self._fields.get("uploader")
+        return getattr(post, self._meta.get_field(name).attname) if name else None
+
     def open_picture(self, post_id: Any) -> BinaryIO:
         name = self._posts.filter(pk=post_id).values_list(self._fields["picture"], flat=True).first()
         if not name:
@@ -72,6 +79,15 @@ class ModelBoard:
 
     def search(self, tag: TagRef, *, limit: int = 100) -> list[Any]:
         return self._tags.search(self._posts, tag, limit)
+
+    def walk(
+        self, *, after: Any = None, since: datetime | None = None, tags: Sequence[str] = (), limit: int = 500
+    ) -> list[Any]:
+        posts = self._matching(since, tags).order_by("-pk")
+        return list((posts if after is None else posts.filter(pk__lt=after))[:limit])
+
+    def count(self, *, since: datetime | None = None, tags: Sequence[str] = ()) -> int:
+        return int(self._matching(since, tags).count())
 
     # --- Writing ---
 
@@ -117,6 +133,37 @@ class ModelBoard:
     def _fields(self) -> Mapping[str, str]:
         return config().FIELDS
 
+    def _matching(self, since: datetime | None, tags: Sequence[str]) -> Any:
+        posts = self._posts
+        if since is not None:
+            field = self._created
+            day_only = not isinstance(field, DateTimeField)
+            posts = posts.filter(**{f"{field.name}__gte": timezone.localdate(since) if day_only else since})
+        return self._tags.carrying(posts, tags) if tags else posts
+
+    @cached_property
+    def _created(self) -> Any:
+        """The field with a post's time: the one that the map names, else the only one that fills itself with it."""
+        if name := self._fields.get("created"):
+            return self._meta.get_field(name)
+        dates = [field for field in self._meta.concrete_fields if isinstance(field, DateField)]
+        filled = [
+            field
+            for field in dates
+            if field.auto_now_add or field.default is timezone.now or isinstance(field.db_default, Now)
+        ]
+        if len(filled) == 1:
+            return filled[0]
+        names = ", ".join(field.name for field in dates)
+        raise InvalidInput(
+            "This board does not say when a post was made. "
+            + (
+                f'Name the field in BOORU_ML["FIELDS"]["created"]; there are {names}.'
+                if names
+                else "It has no such field."
+            )
+        )
+
     @cached_property
     def _storage(self) -> Storage:
         field = self._meta.get_field(self._fields["picture"])
@@ -145,7 +192,7 @@ class ModelBoard:
             tags=tags,
             rating=_ours(self._value(post, "rating"), config().RATINGS, Rating),
             source=str(self._value(post, "source") or ""),
-            uploader_id=self._uploader(post),
+            uploader_id=self.uploader_id(post),
             status=_ours(self._value(post, "status"), config().STATUSES, str) or "active",
             url=self.post_url(post),
             picture_url=picture,
@@ -155,10 +202,6 @@ class ModelBoard:
     def _value(self, post: Any, role: str) -> Any:
         name = self._fields.get(role)
         return getattr(post, name) if name else None
-
-    def _uploader(self, post: Any) -> Any:
-        name = self._fields.get("uploader")
-        return getattr(post, self._meta.get_field(name).attname) if name else None
 
     def _url(self, picture: Any) -> str:
         if not picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ class TagStore(Protocol):
 
     def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
         """Ids among the queryset ``posts`` that carry ``tag``, newest first."""
+
+    def carrying(self, posts: Any, names: Sequence[str]) -> Any:
+        """The queryset ``posts``, narrowed to those that carry every tag of ``names``."""
 
     def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
         """Adds what is missing and returns it."""
@@ -39,6 +43,9 @@ class NoTags:
 
     def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
         return []
+
+    def carrying(self, posts: Any, names: Sequence[str]) -> Any:
+        return posts.none()
 
     def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
         return []
@@ -70,6 +77,13 @@ class RelatedTags:
     def search(self, posts: Any, tag: TagRef, limit: int) -> list[Any]:
         match = {f"{self.field.name}__{self.name}": tag.name}
         return list(posts.filter(**match).order_by("-pk").values_list("pk", flat=True)[:limit])
+
+    def carrying(self, posts: Any, names: Sequence[str]) -> Any:
+        for name in names:
+            # As a subquery each, so that no join can count a post twice.
+            tagged = self.field.model._base_manager.filter(**{f"{self.field.name}__{self.name}": name})
+            posts = posts.filter(pk__in=tagged.order_by().values("pk"))
+        return posts
 
     def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
         there = self._there(post)
@@ -131,6 +145,13 @@ class TextTags:
                 if len(found) == limit:
                     break
         return found
+
+    def carrying(self, posts: Any, names: Sequence[str]) -> Any:
+        for name in names:
+            # The plain search first: an index may serve it, where one exists for such searches.
+            posts = posts.filter(**{f"{self.field.name}__contains": name})
+            posts = posts.filter(**{f"{self.field.name}__regex": rf"(^|\s){re.escape(name)}($|\s)"})
+        return posts
 
     def add(self, post: Any, tags: Sequence[TagRef]) -> list[TagRef]:
         words = self._words(post)

@@ -1,5 +1,6 @@
-from booru_ml.models.jobs import AnalysisJob
+from booru_ml.models.backfills import Backfill
+from booru_ml.models.jobs import AnalysisJob, Queue
 from booru_ml.models.registry import ModelVersion
 from booru_ml.models.workers import Worker
 
-__all__ = ["AnalysisJob", "ModelVersion", "Worker"]
+__all__ = ["AnalysisJob", "Backfill", "ModelVersion", "Queue", "Worker"]

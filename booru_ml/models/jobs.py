@@ -22,6 +22,14 @@ class JobQuerySet(models.QuerySet["AnalysisJob"]):
     def finished(self) -> JobQuerySet:
         return self.exclude(state__in=[AnalysisJob.State.QUEUED, AnalysisJob.State.RUNNING])
 
+    def failed(self) -> JobQuerySet:
+        """What ended without an analysis: pictures refused, and jobs given up."""
+        return self.filter(state__in=[AnalysisJob.State.REFUSED, AnalysisJob.State.QUARANTINED])
+
+    def retried(self) -> JobQuerySet:
+        """Put back after an attempt that failed."""
+        return self.filter(state=AnalysisJob.State.QUEUED, attempts__gt=0)
+
     def watched(self) -> JobQuerySet:
         """Rows whose upload may still be under way, because the board saves without a transaction."""
         return self.filter(watch_until__gt=Now())
@@ -38,8 +46,12 @@ class AnalysisJob(models.Model):
         QUARANTINED = "quarantined"
 
     class Priority(models.IntegerChoices):
+        """Who goes first. ``HELD``: a fresh upload of somebody who has ``MAX_WAITING_PER_UPLOADER`` waiting already; it
+        lets everybody else's pass, and needs nobody to release it."""
+
         BACKFILL = 10
         RERUN = 20
+        HELD = 25
         FRESH = 30
 
     post = models.ForeignKey(post_model(), on_delete=models.CASCADE, related_name="booru_jobs")
@@ -47,6 +59,9 @@ class AnalysisJob(models.Model):
     pipeline_version = models.CharField(max_length=64)
     priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.FRESH)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    uploader = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="The board's key of who uploaded the post."
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     ready_at = models.DateTimeField(db_default=Now())
     watch_until = models.DateTimeField(
@@ -83,7 +98,31 @@ class AnalysisJob(models.Model):
                 condition=models.Q(state__in=["queued", "running"]),
             ),
             models.Index(fields=["state", "-finished_at"], name="booru_ml_jobs_by_state"),
+            models.Index(
+                fields=["state", "code", "-finished_at"],
+                name="booru_ml_failed_jobs",
+                condition=models.Q(state__in=["refused", "quarantined"]),
+            ),
+            models.Index(
+                fields=["code", "-ready_at"],
+                name="booru_ml_retried_jobs",
+                condition=models.Q(state="queued", attempts__gt=0),
+            ),
+            models.Index(
+                fields=["uploader", "priority"],
+                name="booru_ml_waiting_by_uploader",
+                condition=models.Q(state="queued"),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"job {self.pk} of post {self.post_id} ({self.state})"
+
+
+class Queue(AnalysisJob):
+    """The same rows as one thing to look after: the queue's page in the admin."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = verbose_name_plural = "queue"

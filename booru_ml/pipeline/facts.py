@@ -1,18 +1,32 @@
-"""What the job rows say about the queue, read in a few indexed queries: for status, metrics, readiness and admin."""
+"""What the job rows say about the queue, in a few indexed queries: status, metrics, readiness and the admin's page all
+ask here, so that they agree.
+
+At 10^6 rows every query but the counts of waiting and finished rows reads a few index entries; those two read an index
+alone, without its table.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
+from booru_ml.conf import config
 from booru_ml.models import AnalysisJob, Worker
 from booru_ml.pipeline.outbox import database
 
-State = AnalysisJob.State
+State, Priority = AnalysisJob.State, AnalysisJob.Priority
 LISTED_FAILURES = 10
+LISTED_GROUPS = 20
+SAMPLES = 5
+LONGEST_WAIT = 120.0
+"""Seconds that a fresh upload may be due, and that the whole queue may stand still, before that counts as a fault."""
+RATE_MINUTES = 5
 
 
 @dataclass(frozen=True)
@@ -22,15 +36,37 @@ class WorkerFacts:
     batches: int
     fault: str
     seconds_since_seen: float
+    alive: bool = True
+
+
+@dataclass(frozen=True)
+class StuckFacts:
+    """Jobs that ought to have moved: ``lapsed``: the lease ran out and nobody took over; ``slow``: in work for longer
+    than a lease; ``overdue``: fresh uploads that wait for more than ``LONGEST_WAIT``."""
+
+    lapsed: int
+    slow: int
+    overdue: int
+
+    @property
+    def total(self) -> int:
+        return self.lapsed + self.slow + self.overdue
 
 
 @dataclass(frozen=True)
 class QueueFacts:
-    """Counts by state; unfinished rows by (state, priority); reasons by (state, code); ages in seconds."""
+    """Counts by state; unfinished rows by (state, priority); reasons by (state, code), and by code of the jobs
+    that were put back to be tried again; ages in seconds by priority; pictures that came to an end lately."""
 
     states: dict[str, int]
     unfinished: dict[tuple[str, int], int]
     reasons: dict[tuple[str, str], int]
+    ages: dict[int, float]
+    retrying: dict[str, int]
+    stuck: StuckFacts
+    uploaders_over_limit: int
+    last_minute: int
+    last_minutes: int
     oldest_ready_seconds: float
     workers: tuple[WorkerFacts, ...]
 
@@ -38,47 +74,128 @@ class QueueFacts:
     def working(self) -> tuple[WorkerFacts, ...]:
         return tuple(worker for worker in self.workers if not worker.fault)
 
+    @property
+    def waiting(self) -> int:
+        return self.states[State.QUEUED]
+
+    @property
+    def held(self) -> int:
+        return self.unfinished.get((State.QUEUED, Priority.HELD), 0)
+
+    @property
+    def per_minute(self) -> float:
+        """Pictures a minute: of the last minute, or where it saw none, on average of the last ones."""
+        return float(self.last_minute) or self.last_minutes / RATE_MINUTES
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """When all is done if it goes on like this; None where nothing moves."""
+        left = self.states[State.QUEUED] + self.states[State.RUNNING]
+        return 60.0 * left / self.per_minute if self.per_minute else None if left else 0.0
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failures of one kind, and the latest of them as samples."""
+
+    state: str
+    code: str
+    count: int
+    samples: tuple[AnalysisJob, ...]
+
+    @property
+    def message(self) -> str:
+        return self.samples[0].message if self.samples else ""
+
 
 def queue_facts() -> QueueFacts:
-    jobs = AnalysisJob.objects.using(database())
-    states = dict(jobs.values_list("state").annotate(Count("pk")))
-    unfinished = jobs.unfinished().values_list("state", "priority").annotate(number=Count("pk"))
-    failed = jobs.filter(state__in=[State.REFUSED, State.QUARANTINED])
+    jobs = _jobs()
+    queued = Counter(dict(jobs.filter(state=State.QUEUED).values_list("priority").annotate(n=Count("*")).order_by()))
+    running = Counter(dict(jobs.filter(state=State.RUNNING).values_list("priority").annotate(n=Count("*")).order_by()))
+    failed = jobs.failed().values_list("state", "code").annotate(number=Count("*")).order_by()
+    reasons = {(state, code): number for state, code, number in failed}
+    states = dict.fromkeys(State.values, 0) | {
+        State.QUEUED.value: queued.total(),
+        State.RUNNING.value: running.total(),
+        State.DONE.value: jobs.filter(state=State.DONE).count(),
+    }
+    for (state, _), number in reasons.items():
+        states[state] += number
+    unfinished = {(State.QUEUED.value, priority): number for priority, number in queued.items()}
+    unfinished |= {(State.RUNNING.value, priority): number for priority, number in running.items()}
+    ages = {priority: _age(priority) for priority in queued}
+    last_minute, last_minutes = _finished_lately()
     return QueueFacts(
-        states={state: states.get(state, 0) for state in State.values},
-        unfinished={(state, priority): number for state, priority, number in unfinished},
-        reasons={
-            (state, code): number for state, code, number in failed.values_list("state", "code").annotate(Count("pk"))
-        },
-        oldest_ready_seconds=_age(jobs.ready()),
+        states=states,
+        unfinished=unfinished,
+        reasons=reasons,
+        ages=ages,
+        retrying=dict(jobs.retried().values_list("code").annotate(n=Count("*")).order_by()),
+        stuck=_stuck(),
+        uploaders_over_limit=_held().count() if queued[Priority.HELD] else 0,
+        last_minute=last_minute,
+        last_minutes=last_minutes,
+        oldest_ready_seconds=oldest_ready_seconds(),
         workers=alive_workers(),
     )
 
 
 def oldest_ready_seconds() -> float:
-    """How long the row that waits longest has been due."""
-    return _age(AnalysisJob.objects.using(database()).ready())
+    """How long the row that waits longest has been due. Held and older posts wait by design while others are worked
+    on, so they count only when the whole queue has not moved."""
+    fresh = max(_age(Priority.FRESH), _lapsed_age())
+    others = max(_age(priority) for priority in (Priority.BACKFILL, Priority.RERUN, Priority.HELD))
+    return others if others > max(fresh, LONGEST_WAIT) and not _moved() else fresh
 
 
 def alive_workers() -> tuple[WorkerFacts, ...]:
-    rows = Worker.objects.using(database()).alive().annotate(now=Now())
-    return tuple(
-        WorkerFacts(name, pictures, batches, fault, (now - seen).total_seconds())
-        for name, pictures, batches, fault, now, seen in rows.values_list(
-            "name", "pictures", "batches", "fault", "now", "last_seen_at"
-        )
-    )
+    return tuple(_workers(Worker.objects.using(database()).alive()))
+
+
+def lost_workers() -> tuple[WorkerFacts, ...]:
+    """Workers that vanished without taking their leave, for as long as their row is kept."""
+    rows = Worker.objects.using(database())
+    return tuple(_workers(rows.exclude(pk__in=rows.alive().values("pk")), alive=False))
 
 
 def last_failures(limit: int = LISTED_FAILURES) -> list[AnalysisJob]:
     """The jobs that were given up last."""
-    jobs = AnalysisJob.objects.using(database()).filter(state=State.QUARANTINED)
-    return list(jobs.order_by("-finished_at")[:limit])
+    return list(_jobs().filter(state=State.QUARANTINED).order_by("-finished_at")[:limit])
+
+
+def failure_groups(queue: QueueFacts) -> tuple[FailureGroup, ...]:
+    """The largest groups of failures, each with its latest posts: given up, then tried again, then refused."""
+    groups = queue.reasons | {(State.QUEUED.value, code): number for code, number in queue.retrying.items()}
+    rank = [State.QUARANTINED, State.QUEUED, State.REFUSED]
+    order = sorted(groups.items(), key=lambda item: (rank.index(State(item[0][0])), -item[1], item[0][1]))
+    return tuple(
+        FailureGroup(state, code, number, tuple(_failures(state, code)[:SAMPLES]))
+        for (state, code), number in order[:LISTED_GROUPS]
+    )
+
+
+def _failures(state: str, code: str) -> Any:
+    if state == State.QUEUED:
+        return _jobs().retried().filter(code=code).order_by("-ready_at")
+    return _jobs().filter(state=state, code=code).order_by("-finished_at")
+
+
+def stuck_jobs(limit: int = LISTED_FAILURES) -> list[AnalysisJob]:
+    """Those that stand still longest, with the database's ``now`` on each."""
+    running = _jobs().filter(state=State.RUNNING).filter(_LAPSED | _slow())
+    found = list(running.order_by("started_at").annotate(now=Now())[:limit])
+    overdue = _overdue().order_by("-priority", "ready_at", "pk").annotate(now=Now())
+    return found + list(overdue[: limit - len(found)])
+
+
+def held_uploaders(limit: int = LISTED_FAILURES) -> list[tuple[str, int]]:
+    """Who has most uploads held, and how many."""
+    return [(row["uploader"], row["number"]) for row in _held().order_by("-number", "uploader")[:limit]]
 
 
 def stage_seconds(sample: int = 500) -> dict[str, list[float]]:
     """Seconds per stage (and batch sizes) of the jobs that were finished last."""
-    jobs = AnalysisJob.objects.using(database()).filter(state=State.DONE).order_by("-finished_at")
+    jobs = _jobs().filter(state=State.DONE).order_by("-finished_at")
     stages: dict[str, list[float]] = {}
     for timings in jobs.values_list("timings", flat=True)[:sample]:
         for stage, seconds in timings.items():
@@ -86,6 +203,64 @@ def stage_seconds(sample: int = 500) -> dict[str, list[float]]:
     return stages
 
 
-def _age(jobs: Any) -> float:
-    oldest = jobs.order_by("ready_at").annotate(now=Now()).values_list("ready_at", "now").first()
+_LAPSED = Q(lease_until__lt=Now())
+
+
+def _jobs() -> Any:
+    return AnalysisJob.objects.using(database())
+
+
+def _slow() -> Q:
+    return Q(started_at__lt=Now() - timedelta(seconds=config().LEASE_SECONDS))
+
+
+def _overdue() -> Any:
+    due = Now() - timedelta(seconds=LONGEST_WAIT)
+    return _jobs().filter(state=State.QUEUED, priority=Priority.FRESH, ready_at__lt=due)
+
+
+def _stuck() -> StuckFacts:
+    running = _jobs().filter(state=State.RUNNING)
+    counts = running.aggregate(lapsed=Count("pk", filter=_LAPSED), slow=Count("pk", filter=~_LAPSED & _slow()))
+    return StuckFacts(**counts, overdue=_overdue().count())
+
+
+def _held() -> Any:
+    held = _jobs().filter(state=State.QUEUED, priority=Priority.HELD)
+    return held.values("uploader").annotate(number=Count("*")).order_by()
+
+
+def _moved() -> bool:
+    """Whether any picture came to an end lately."""
+    return bool(_ended(LONGEST_WAIT).exists())
+
+
+def _finished_lately() -> tuple[int, int]:
+    minute = Q(finished_at__gt=Now() - timedelta(minutes=1))
+    counts = _ended(60.0 * RATE_MINUTES).aggregate(one=Count("pk", filter=minute), all=Count("pk"))
+    return counts["one"], counts["all"]
+
+
+def _ended(seconds: float) -> Any:
+    since = Now() - timedelta(seconds=seconds)
+    return _jobs().filter(state__in=[State.DONE, State.REFUSED, State.QUARANTINED], finished_at__gt=since)
+
+
+def _age(priority: int) -> float:
+    """How long the first row of ``priority`` in the line has been due."""
+    due = _jobs().filter(state=State.QUEUED, priority=priority, ready_at__lte=Now())
+    oldest = due.order_by("-priority", "ready_at", "pk").annotate(now=Now()).values_list("ready_at", "now").first()
     return max(0.0, (oldest[1] - oldest[0]).total_seconds()) if oldest else 0.0
+
+
+def _lapsed_age() -> float:
+    """How long ago the first lease ran out that nobody has taken over."""
+    lapsed = _jobs().filter(state=State.RUNNING).filter(_LAPSED).order_by("lease_until")
+    first = lapsed.annotate(now=Now()).values_list("lease_until", "now").first()
+    return (first[1] - first[0]).total_seconds() if first else 0.0
+
+
+def _workers(rows: QuerySet[Worker], *, alive: bool = True) -> Iterable[WorkerFacts]:
+    for row in rows.annotate(now=Now()):
+        age = (row.now - row.last_seen_at).total_seconds()
+        yield WorkerFacts(row.name, row.pictures, row.batches, row.fault, age, alive)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -51,18 +51,18 @@ def enqueue(post: Any, *, priority: int = Priority.FRESH, using: str | None = No
     rows = AnalysisJob.objects.using(using)
     if not wanted or rows.filter(**wanted).exists():
         return None
-    _write(wanted, priority, using)
+    _write(wanted, priority, _uploader(post), using)
     return rows.get(**wanted)
 
 
 def saved(post: Any, *, created: bool, tags_in_row: bool, using: str) -> None:
-    """The board has saved ``post``. A new one costs its upload a single statement.
+    """The board has saved ``post``. A new one costs its upload two statements: may it go first, and its row.
 
     ``tags_in_row``: tags are text in the post itself, so that a form which saves an old copy takes ours away.
     """
     if wanted := _wanted(post):
         if created or not AnalysisJob.objects.using(using).filter(**wanted).exists():
-            _write(wanted, Priority.FRESH, using)
+            _write(wanted, Priority.FRESH, _uploader(post), using)
         else:
             touch([post.pk], wiped=tags_in_row, using=using)
 
@@ -93,14 +93,58 @@ def rerun(*, job_ids: Iterable[int], priority: int = Priority.RERUN) -> int:
     return count
 
 
+def rerun_failed(*, state: str, code: str | None = None) -> int:
+    """Queues every refused or quarantined job again (``state``), or those with one ``code``; returns how many."""
+    using = database()
+    jobs = AnalysisJob.objects.using(using).failed().filter(state=state)
+    if code is not None:
+        jobs = jobs.filter(code=code)
+    with transaction.atomic(using=using):
+        count = _queue_again(jobs, ready_at=Now(), priority=Priority.RERUN)
+        transaction.on_commit(doorbell.ring, using=using, robust=True)
+    return count
+
+
+def write_old(posts: Mapping[Any, str], *, version: str, again: Iterable[int] = ()) -> None:
+    """Writes backfill rows, in the caller's transaction: ``posts`` maps ids to content keys, ``again`` are refused jobs
+    that run once more. A row that exists already stays as it is."""
+    using = database()
+    rows = AnalysisJob.objects.using(using)
+    jobs = [
+        AnalysisJob(post_id=pk, content_key=key, pipeline_version=version, priority=Priority.BACKFILL)
+        for pk, key in posts.items()
+    ]
+    rows.bulk_create(jobs, ignore_conflicts=True)
+    _queue_again(rows.failed().filter(pk__in=list(again)), ready_at=Now(), priority=Priority.BACKFILL)
+    transaction.on_commit(doorbell.ring, using=using, robust=True)
+
+
+def _uploader(post: Any) -> str:
+    key = host().uploader_id(post)
+    return "" if key is None else str(key)[:64]
+
+
+def _held(uploader: str, using: str) -> bool:
+    """Whether so many uploads of this person wait that another one has to let other people's pass."""
+    limit = config().MAX_WAITING_PER_UPLOADER
+    if not uploader or not limit:
+        return False
+    waiting = AnalysisJob.objects.using(using).filter(
+        state=State.QUEUED, uploader=uploader, priority__in=[Priority.HELD, Priority.FRESH]
+    )
+    return bool(waiting.order_by()[limit - 1 : limit].exists())
+
+
 def _wanted(post: Any) -> dict[str, Any]:
     """What makes the job of ``post`` the only one; empty without a picture."""
     key = host().content_key(post)
     return {"post_id": post.pk, "content_key": key, "pipeline_version": wanted_version()} if key else {}
 
 
-def _write(wanted: dict[str, Any], priority: int, using: str) -> None:
-    job = AnalysisJob(**wanted, priority=priority)
+def _write(wanted: dict[str, Any], priority: int, uploader: str, using: str) -> None:
+    if priority == Priority.FRESH and _held(uploader, using):
+        priority = Priority.HELD
+    job = AnalysisJob(**wanted, priority=priority, uploader=uploader)
     if not transaction.get_connection(using).in_atomic_block:
         job.ready_at = _settled()
         job.watch_until = Now() + timedelta(seconds=WATCH_SECONDS)

@@ -170,6 +170,7 @@ BOORU_ML = {
         "uploader": "uploader",
         "status": "status",
         "content_key": "sha256",
+        "created": "created_at",
     },
     "BROKER_URL": os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0",
 }
