@@ -76,8 +76,8 @@ class Config:
     MAX_BYTES: int = 100 * 2**20
     MAX_PIXELS: int = 100_000_000
     MAX_SIDE: int = 65_500
-    CANVAS_SIDE: int = 1024
-    """Long side, in pixels, that decoded pictures are reduced to."""
+    CANVAS_SIDE: int = 1280
+    """Longest side, in pixels, of decoded pictures; larger ones are reduced by a whole number."""
     DECODE_MEMORY: int = 1024 * 2**20
     DECODE_CPU_SECONDS: int = 20
     DECODERS: int = 2

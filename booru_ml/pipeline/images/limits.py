@@ -16,8 +16,8 @@ class Limits:
     max_pixels: int = 100_000_000
     """Largest canvas, in pixels; the frames of an animation are held to it one by one."""
     max_side: int = 65_500
-    canvas_side: int = 1024
-    """Long side that decoded frames are reduced to."""
+    canvas_side: int = 1280
+    """Longest side of decoded frames; longer ones are reduced by a whole number."""
     memory: int = 1024 * MIB
     """Address space that decoding one picture may take on top of the idle decoder."""
     cpu_seconds: int = 20

@@ -103,12 +103,12 @@ class DecoderPool:
         return size, digest.hexdigest()
 
     def _run(self, source: int, size: int, target: int, digest: str) -> int:
-        """Wait status of the decoding process. A warm process that was found dead is no fault of the picture, which
-        is tried once more."""
+        """Wait status of the decoding process. That it, or the warm one, was killed need not be the picture's fault
+        (memory may have been short, or somebody sent a signal), so it is tried once more."""
         for last_try in (False, True):
             zygote = self._zygote()
             try:
-                return zygote.run(source, size, target)
+                status = zygote.run(source, size, target)
             except TimeoutError:
                 self._forget(zygote)
                 raise self._refusal("timeout", digest) from None
@@ -117,6 +117,10 @@ class DecoderPool:
                 logger.warning("A picture decoder ended unasked.", extra={"sha256": digest})
                 if last_try:
                     raise self._refusal("crashed", digest) from None
+                continue
+            if last_try or not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+                return status
+            logger.warning("The decoding of a picture was killed.", extra={"sha256": digest})
         raise AssertionError
 
     def _picture(self, target: int, status: int, digest: str) -> Picture:

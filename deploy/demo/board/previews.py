@@ -50,7 +50,9 @@ def _make(post: Post) -> bytes:
     with post.picture.open("rb") as stream:
         frame = _decoders().submit(cast(BinaryIO, stream)).result().frames[0]
     buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "WEBP", quality=82, method=3)
+    small = Image.fromarray(frame)
+    small.thumbnail((SIDE, SIDE))
+    small.save(buffer, "WEBP", quality=82, method=3)
     return buffer.getvalue()
 
 
@@ -61,5 +63,5 @@ def _decoders() -> DecoderPool:
 
     return DecoderPool(
         workers=1,
-        limits=Limits(canvas_side=SIDE, memory=512 * 2**20, cpu_seconds=SECONDS, timeout_seconds=2.0 * SECONDS),
+        limits=Limits(canvas_side=2 * SIDE, memory=512 * 2**20, cpu_seconds=SECONDS, timeout_seconds=2.0 * SECONDS),
     )
