@@ -44,6 +44,12 @@ class Posts:
             setattr(post, self.field.name, default_storage.save(str(content.name), content))
         return post
 
+    def point(self, name: str) -> Any:
+        """An unsaved post of a picture that is in the board's storage already."""
+        post = self.model(**self._required(self.model))
+        setattr(post, self.field.name, name)
+        return post
+
     def remove(self, post: Any) -> None:
         picture = getattr(post, self.field.name)
         storage, name = (default_storage, picture) if isinstance(picture, str) else (picture.storage, picture.name)

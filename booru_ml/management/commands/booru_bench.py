@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -20,6 +23,16 @@ class Command(BaseCommand):
         upload.add_argument("--rounds", type=int, default=100, help="uploads per arm (default 100)")
         upload.add_argument("--json", action="store_true", help="one JSON object")
         upload.add_argument("--limit-ms", type=float, help="fail if an upload costs more than this extra")
+        pipeline = kinds.add_parser(
+            "pipeline",
+            help="pictures per second from upload to stored suggestions, beside the bare arithmetic and the naive way; "
+            "on an empty database of its own",
+        )
+        pipeline.add_argument("--rounds", type=int, default=5, help="interleaved rounds of each way (default 5)")
+        pipeline.add_argument("--uploads", type=int, default=40, help="single uploads timed at low load (default 40)")
+        pipeline.add_argument("--pictures", type=Path, metavar="DIR", help="your own instead of drawings")
+        pipeline.add_argument("--without-naive", action="store_true", help="leave out the naive way, which needs torch")
+        pipeline.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, kind: str, **options: Any) -> None:
         getattr(self, f"_{kind}")(**options)
@@ -44,3 +57,25 @@ class Command(BaseCommand):
         worst = max(arm["extra_ms"] for arm in arms.values())
         if limit_ms is not None and worst > limit_ms:
             raise CommandError(f"The plugin costs {worst} ms, more than {limit_ms} ms.")
+
+    def _pipeline(
+        self, *, rounds: int, uploads: int, pictures: Path | None, without_naive: bool, **options: Any
+    ) -> None:
+        from booru_ml.benchmarks import pictures as samples
+        from booru_ml.benchmarks import pipeline
+
+        if rounds < 1 or uploads < 2:
+            raise CommandError("--rounds is 1 or more, --uploads 2 or more.")
+        with_naive = not without_naive and find_spec("torch") is not None
+        if not with_naive and not without_naive:
+            self.stderr.write("The naive way is left out: it needs torch (pip install 'booru-ml[train]').")
+        with TemporaryDirectory(prefix="booru-bench-") as folder:
+            paths = samples.found(pictures) if pictures else samples.drawn(Path(folder))
+            report = pipeline.measure(
+                paths, rounds=rounds, uploads=uploads, with_naive=with_naive, say=self.stderr.write
+            )
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+        else:
+            for name, value in report.items():
+                self.stdout.write(f"{name:<18}{'–' if value is None else value}")

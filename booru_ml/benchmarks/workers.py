@@ -1,0 +1,66 @@
+"""Celery workers of a measurement: forked, so that they have its settings and its database."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from django.core.management.base import CommandError
+from django.db import connections
+
+from booru_ml.benchmarks import tree
+from booru_ml.benchmarks.limit import cores
+
+STOP_SECONDS = 15
+
+
+class CeleryWorkers:
+    """A Celery main process with one child per core, of the app that ``find_app`` gives. A context manager."""
+
+    def __init__(self, find_app: Callable[[], Any], log: Path, *, queue: str) -> None:
+        self._find_app, self._log, self._queue = find_app, log, queue
+        self._process: Any = None
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def check(self) -> None:
+        """Raises ``CommandError`` with the end of the log where the workers have died."""
+        if not self._process.is_alive():
+            raise CommandError(f"The workers of the measurement ended: {self._log.read_text()[-2000:]}")
+
+    def cpu_seconds(self) -> float:
+        return tree.cpu_seconds(self.pid)
+
+    def pss_mib(self) -> float:
+        return tree.pss_mib(self.pid)
+
+    def __enter__(self) -> Self:
+        connections.close_all()
+        arguments = ["worker", "-c", str(cores()), "-Q", self._queue, "-l", "warning"]
+        arguments += ["--without-gossip", "--without-mingle"]
+        self._process = multiprocessing.get_context("fork").Process(target=self._serve, args=(arguments,))
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join(STOP_SECONDS)
+        if self._process.is_alive():
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.join()
+
+    def _serve(self, arguments: Sequence[str]) -> None:
+        os.setsid()
+        with self._log.open("ab", buffering=0) as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        # Celery starts its children anew from what it finds here.
+        sys.argv = ["celery", *arguments]
+        self._find_app().worker_main(list(arguments))
