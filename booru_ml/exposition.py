@@ -60,9 +60,25 @@ def _families() -> Iterator[Metric]:
         reasons.add_metric([state, code], number)
     yield reasons
 
+    retried = GaugeMetricFamily("booru_ml_jobs_retried", "Jobs put back after a failed attempt.", labels=["code"])
+    for code, number in queue.retrying.items():
+        retried.add_metric([code], number)
+    yield retried
+
+    stuck = GaugeMetricFamily("booru_ml_jobs_stuck", "Jobs that ought to have moved.", labels=["why"])
+    for why, number in vars(queue.stuck).items():
+        stuck.add_metric([why], number)
+    yield stuck
+
+    yield GaugeMetricFamily("booru_ml_jobs_held", "Uploads beyond their uploader's share of the queue.", queue.held)
+    yield GaugeMetricFamily("booru_ml_uploaders_over_limit", "Uploaders with uploads held.", queue.uploaders_over_limit)
     yield GaugeMetricFamily(
-        "booru_ml_queue_age_seconds", "How long the job that waits longest has been due.", queue.oldest_ready_seconds
+        "booru_ml_queue_age_seconds",
+        "How long the fresh upload that waits longest has been due; any job, where nothing moves.",
+        queue.oldest_ready_seconds,
     )
+    yield GaugeMetricFamily("booru_ml_pictures_per_minute", "Pictures that came to an end lately.", queue.per_minute)
+    yield from _backfill(queue)
     yield GaugeMetricFamily("booru_ml_workers", "Worker processes seen lately.", len(queue.workers))
     yield GaugeMetricFamily("booru_ml_workers_able", "Worker processes without a fault.", len(queue.working))
 
@@ -82,6 +98,18 @@ def _families() -> Iterator[Metric]:
                 stages.add_metric([stage, quantile], value)
     yield stages
     yield sizes
+
+
+def _backfill(queue: facts.QueueFacts) -> Iterator[Metric]:
+    known = facts.backfill_facts(queue)
+    states = GaugeMetricFamily("booru_ml_backfill", "1 for the state of the latest backfill.", labels=["state"])
+    posts = GaugeMetricFamily("booru_ml_backfill_posts", "How far the latest backfill is.", labels=["part"])
+    if known:
+        states.add_metric([known.order.state], 1)
+        posts.add_metric(["goal"], known.goal)
+        posts.add_metric(["reached"], known.reached)
+    yield states
+    yield posts
 
 
 def _quantiles(values: list[float]) -> list[tuple[str, float]]:

@@ -17,10 +17,11 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(description: str, *, total: int | None) -> Iterator[Advance]:
-    """Gives a function to call as steps are done; shows count, share, rate and the time left."""
+def progress(description: str, *, total: int | None, done: int = 0) -> Iterator[Advance]:
+    """Gives a function to call as steps are done; shows count, share and the time left. ``done``: steps that an earlier
+    run has made."""
     if not sys.stderr.isatty():
-        with _lines(description, total) as advance:
+        with _lines(description, total, done) as advance:
             yield advance
         return
     from rich.console import Console
@@ -41,7 +42,7 @@ def progress(description: str, *, total: int | None) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, completed=done)
         yield lambda steps=1: bar.advance(task, steps)
 
 
@@ -56,12 +57,13 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
 
 
 @contextmanager
-def _lines(description: str, total: int | None) -> Iterator[Advance]:
-    done, started, said = 0, time.monotonic(), time.monotonic()
+def _lines(description: str, total: int | None, done: int) -> Iterator[Advance]:
+    before, started, said = done, time.monotonic(), time.monotonic()
 
     def say() -> None:
-        of = f"/{total}" if total is not None else ""
-        print(f"{description}: {done}{of} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)  # noqa: T201
+        of, seconds = f"/{total}" if total is not None else "", time.monotonic() - started
+        left = f", {span(seconds * (total - done) / (done - before))} left" if total and before < done < total else ""
+        print(f"{description}: {done}{of} ({span(seconds)}{left})", file=sys.stderr, flush=True)  # noqa: T201
 
     def advance(steps: int = 1) -> None:
         nonlocal done, said
@@ -72,3 +74,15 @@ def _lines(description: str, total: int | None) -> Iterator[Advance]:
 
     yield advance
     say()
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: ``40 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -59,6 +59,7 @@ class Migration(migrations.Migration):
                         help_text="Up to when the rate is used up.",
                     ),
                 ),
+                ("fault", models.TextField(blank=True, help_text="Why it could not go on when it was fed last.")),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("fed_at", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),

@@ -38,6 +38,7 @@ class Backfill(models.Model):
     queued = models.PositiveIntegerField(default=0)
     left_refused = models.PositiveIntegerField(default=0, help_text="Passed over, because their picture was refused.")
     paid_until = models.DateTimeField(db_default=Now(), help_text="Up to when the rate is used up.")
+    fault = models.TextField(blank=True, help_text="Why it could not go on when it was fed last.")
     created_at = models.DateTimeField(db_default=Now())
     fed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -17,7 +17,8 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
 from booru_ml.conf import config
-from booru_ml.models import AnalysisJob, Worker
+from booru_ml.models import AnalysisJob, Backfill, Worker
+from booru_ml.pipeline import backfill, orders
 from booru_ml.pipeline.outbox import database
 
 State, Priority = AnalysisJob.State, AnalysisJob.Priority
@@ -36,6 +37,7 @@ class WorkerFacts:
     batches: int
     fault: str
     seconds_since_seen: float
+    pipeline_version: str = ""
     alive: bool = True
 
 
@@ -95,6 +97,41 @@ class QueueFacts:
 
 
 @dataclass(frozen=True)
+class BackfillFacts:
+    """The backfill under way, or the last one, with how far it is: ``reached`` of ``goal`` are worked off."""
+
+    order: Backfill
+    goal: int
+    reached: int
+    waiting: int
+    eta_seconds: float | None
+
+    @property
+    def active(self) -> bool:
+        return self.order.state in (Backfill.State.RUNNING, Backfill.State.PAUSED)
+
+    @property
+    def share(self) -> float:
+        return self.reached / self.goal if self.goal else 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "state": self.order.state,
+            "wish": self.order.wish,
+            "pipeline_version": self.order.pipeline_version,
+            "goal": self.goal,
+            "reached": self.reached,
+            "posts": self.order.total,
+            "passed": self.order.passed,
+            "queued": self.order.queued,
+            "waiting": self.waiting,
+            "left_refused": self.order.left_refused,
+            "eta_seconds": None if self.eta_seconds is None else round(self.eta_seconds),
+            "fault": self.order.fault,
+        }
+
+
+@dataclass(frozen=True)
 class FailureGroup:
     """Failures of one kind, and the latest of them as samples."""
 
@@ -137,6 +174,21 @@ def queue_facts() -> QueueFacts:
         last_minutes=last_minutes,
         oldest_ready_seconds=oldest_ready_seconds(),
         workers=alive_workers(),
+    )
+
+
+def backfill_facts(queue: QueueFacts) -> BackfillFacts | None:
+    """None on a board that never had one."""
+    order = orders.latest()
+    if order is None:
+        return None
+    waiting = sum(number for (_, priority), number in queue.unfinished.items() if priority == Priority.BACKFILL)
+    return BackfillFacts(
+        order=order,
+        goal=backfill.goal(order),
+        reached=backfill.reached(order, waiting=waiting),
+        waiting=waiting,
+        eta_seconds=backfill.eta_seconds(order, waiting=waiting, rate=queue.per_minute),
     )
 
 
@@ -263,4 +315,4 @@ def _lapsed_age() -> float:
 def _workers(rows: QuerySet[Worker], *, alive: bool = True) -> Iterable[WorkerFacts]:
     for row in rows.annotate(now=Now()):
         age = (row.now - row.last_seen_at).total_seconds()
-        yield WorkerFacts(row.name, row.pictures, row.batches, row.fault, age, alive)
+        yield WorkerFacts(row.name, row.pictures, row.batches, row.fault, age, row.pipeline_version, alive)

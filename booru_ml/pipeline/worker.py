@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.models import Worker as WorkerRow
-from booru_ml.pipeline import doorbell, leases
+from booru_ml.pipeline import doorbell, feeder, leases
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.runner import Runner
 
@@ -32,8 +32,10 @@ STOP_SECONDS = 9.0
 """How long a stopping worker may take to finish or return its batch."""
 SLICE_SECONDS = 5.0
 """A drain ends after this long and goes on with the next, so that heartbeats and stops never wait for a long queue."""
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
 """Most seconds between two tries of a worker that cannot work."""
+DATABASE_PAUSE = 2.0
+"""The same while only the database is away: to try again costs next to nothing."""
 
 
 def build_engine() -> Any:
@@ -120,14 +122,18 @@ class Worker:
 
     def reconcile(self) -> None:
         """The timer of a Celery process: finds rows whose doorbell was lost, even with the broker away or deaf."""
-        while not self.stop.wait(config().RECONCILE_SECONDS * random.uniform(0.7, 1.0)):  # noqa: S311
+        while not self.stop.wait(self._until_next_look()):
             self.heartbeat()
             while self.drain(SLICE_SECONDS):
                 self.heartbeat()
             connections.close_all()
 
+    def _until_next_look(self) -> float:
+        pause = self._not_before - time.monotonic()
+        return pause if self.fault and pause > 0 else config().RECONCILE_SECONDS * random.uniform(0.7, 1.0)  # noqa: S311
+
     def heartbeat(self) -> None:
-        """Writes this process's row, and forgets processes that have not been seen for an hour."""
+        """Writes this process's row, forgets processes that have not been seen for an hour, feeds the backfill."""
         runner = self._runner
         said: dict[str, Any] = {
             "pipeline_version": runner.version if runner else "",
@@ -144,6 +150,7 @@ class Worker:
                 rows.bulk_create([WorkerRow(name=self.name, **said)], ignore_conflicts=True)
             rows.filter(last_seen_at__lt=Now() - timedelta(hours=1)).delete()
             self._announced = True
+            feeder.feed_quietly()
         except (DatabaseError, InterfaceError) as error:
             connections.close_all()
             logger.warning("heartbeat not written: %s", error)
@@ -202,11 +209,12 @@ class Worker:
         """Notes the fault; engine and decoders are built anew, after a pause that grows."""
         self.fault = f"{type(error).__name__}: {error}"[:2000]
         self._faults += 1
-        pause = min(LONGEST_PAUSE, 0.5 * 2**self._faults)
+        database_only = isinstance(error, DatabaseError | InterfaceError)
+        pause = min(DATABASE_PAUSE if database_only else LONGEST_PAUSE, 0.5 * 2**self._faults)
         self._not_before = time.monotonic() + pause
         logger.error("the worker cannot work, trying again in %.0f s: %s", pause, self.fault, exc_info=error)
         connections.close_all()
-        if not isinstance(error, DatabaseError | InterfaceError):
+        if not database_only:
             self._dismantle()
         self.heartbeat()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from booru_ml.conf import post_model
 from booru_ml.errors import InvalidInput, NotFound
@@ -167,6 +169,41 @@ def test_search_finds_whole_names_only(upload):
     assert set(host().search(HAIR)) == {posts[0].pk, posts[2].pk}
     assert len(host().search(HAIR, limit=1)) == 1
     assert host().search(TagRef("nobody_has_this")) == []
+
+
+def test_walk_passes_every_post_once_newest_id_first(upload):
+    posts = {upload().pk for _ in range(5)}
+    passed, after = [], None
+    while chunk := host().walk(after=after, limit=2):
+        assert len(chunk) <= 2
+        passed += [post.pk for post in chunk]
+        after = passed[-1]
+    assert passed == sorted(posts, reverse=True)
+    assert host().count() == 5
+    assert host().content_key(host().walk(limit=1)[0])
+
+
+def test_walk_keeps_to_posts_that_carry_all_tags(upload):
+    both, one, near = upload("green_hair sword"), upload("sword"), upload("green_hair_ornament sword")
+    assert {post.pk for post in host().walk(tags=["sword", "green_hair"])} == {both.pk}
+    assert {post.pk for post in host().walk(tags=["sword"])} == {both.pk, one.pk, near.pk}
+    assert host().count(tags=["sword", "green_hair"]) == 1
+    assert host().walk(tags=["nobody.has*this("]) == []
+
+
+def test_walk_keeps_to_posts_since_a_time_or_says_that_it_knows_none(upload):
+    upload()
+    if not kit().has_time:
+        with pytest.raises(InvalidInput, match="when a post was made"):
+            host().walk(since=timezone.now())
+        return
+    assert host().count(since=timezone.now() - timedelta(hours=1)) == 1
+    assert host().walk(since=timezone.now() + timedelta(hours=1)) == []
+
+
+def test_uploader_of_a_post_is_the_one_of_its_facts(upload):
+    post = upload()
+    assert host().uploader_id(post) == host().facts([post.pk])[post.pk].uploader_id
 
 
 def test_our_writes_ask_for_no_analysis(upload):

@@ -17,6 +17,7 @@ class Kit:
     has_categories: bool = True
     has_rating: bool = True
     has_status: bool = True
+    has_time: bool = True
 
 
 def kit() -> Kit:

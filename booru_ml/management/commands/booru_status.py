@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import facts
+from booru_ml.progress import span
 
 
 class Command(BaseCommand):
@@ -51,6 +52,13 @@ class Command(BaseCommand):
             "unfinished": {f"{state}/{priorities[p].lower()}": n for (state, p), n in queue.unfinished.items()},
             "reasons": {f"{state}/{code}": number for (state, code), number in queue.reasons.items()},
             "oldest_ready_seconds": round(queue.oldest_ready_seconds, 3),
+            "retrying": queue.retrying,
+            "stuck": vars(queue.stuck),
+            "held": queue.held,
+            "uploaders_over_limit": queue.uploaders_over_limit,
+            "per_minute": round(queue.per_minute, 1),
+            "eta_seconds": None if queue.eta_seconds is None else round(queue.eta_seconds),
+            "backfill": known.as_dict() if (known := facts.backfill_facts(queue)) else None,
             "workers": [vars(worker) for worker in queue.workers],
             "last_failures": [
                 {"job": job.pk, "post": str(job.post_id), "code": job.code, "message": job.message}
@@ -69,6 +77,18 @@ class Command(BaseCommand):
             say(f"  {label:<18}{queue.states[state]:>8}" + (f"   ({', '.join(parts)})" if parts else ""))
         if queue.oldest_ready_seconds:
             say(f"  the oldest has been waiting for {queue.oldest_ready_seconds:.1f} s")
+        eta = "" if not queue.eta_seconds else f", done in {span(queue.eta_seconds)} if it goes on like this"
+        say(f"  {queue.per_minute:.1f} pictures a minute{eta}")
+        if queue.held:
+            say(f"  {queue.uploaders_over_limit} uploaders have more waiting than their share; {queue.held} are held")
+        for why, number in vars(queue.stuck).items():
+            if number:
+                say(self.style.ERROR(f"  stuck: {number} {why}"))
+        if known := facts.backfill_facts(queue):
+            say(bold("Backfill"))
+            say(f"  {known.order.state}: {known.reached} of {known.goal} ({known.order.wish})")
+            if known.order.fault:
+                say(self.style.ERROR(f"  {known.order.fault}"))
         say(bold("Workers"))
         for worker in queue.workers:
             state = self.style.ERROR(worker.fault) if worker.fault else "working"
@@ -78,6 +98,12 @@ class Command(BaseCommand):
             )
         if not queue.workers:
             say("  none; start one with `manage.py booru_worker` or `celery -A booru_ml.broker worker`")
+        for worker in facts.lost_workers():
+            say(self.style.ERROR(f"  {worker.name:<30} lost, last seen {worker.seconds_since_seen:.0f} s ago"))
+        if queue.retrying:
+            say(bold("Tried again"))
+            for code, number in sorted(queue.retrying.items(), key=lambda item: -item[1]):
+                say(f"  {number:>8}  {code}")
         if queue.reasons:
             say(bold("Refused and given up"))
             for (state, code), number in sorted(queue.reasons.items(), key=lambda item: -item[1]):

@@ -77,4 +77,4 @@ def upload(data: bytes, tags: str = "", *, meanwhile=lambda: None) -> Post:
     return post
 
 
-KIT = Kit(upload)
+KIT = Kit(upload, has_time=False)

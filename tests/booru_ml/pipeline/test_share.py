@@ -1,0 +1,117 @@
+"""Nobody's flood of uploads keeps the others waiting, fails, or is lost."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from booru_ml.models import AnalysisJob
+from booru_ml.pipeline import facts, leases, outbox
+from booru_ml.pipeline.runner import Runner
+from deploy.demo.board.models import Post
+from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media", "rings")]
+State, Priority = AnalysisJob.State, AnalysisJob.Priority
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def three_each(settings, monkeypatch):
+    monkeypatch.setattr("booru_ml.registry.pipeline_version", lambda: VERSION)
+    settings.BOORU_ML = {**settings.BOORU_ML, "MAX_WAITING_PER_UPLOADER": 3}
+
+
+def upload_by(name: str, count: int = 1) -> list[Post]:
+    uploader, _ = get_user_model().objects.get_or_create(username=name)
+    posts = []
+    for number in itertools.islice(_numbers, count):
+        picture = ContentFile(b"picture %d" % number, name="x.png")
+        posts.append(
+            Post.objects.create(picture=picture, uploader=uploader, sha256=f"{number:064x}", md5=f"{number:032x}")
+        )
+    return posts
+
+
+def drain() -> int:
+    return Runner(FakeEngine(), FakeDecoders(), version=VERSION, sinks=[]).drain(max_seconds=20)
+
+
+def test_others_go_first_and_the_flood_is_worked_off_in_its_order():
+    flood = upload_by("flooder", 8)
+    (other,) = upload_by("ann")
+    assert [job.post_id for job in leases.claim(limit=9, version=VERSION)] == [
+        *(post.pk for post in flood[:3]),
+        other.pk,
+        *(post.pk for post in flood[3:]),
+    ]
+
+
+def test_held_uploads_are_analysed_with_nobody_to_release_them():
+    upload_by("flooder", 8)
+    assert AnalysisJob.objects.filter(priority=Priority.HELD).count() == 5
+    assert drain() == 8
+    assert AnalysisJob.objects.filter(state=State.DONE).count() == 8
+    upload_by("flooder")
+    assert AnalysisJob.objects.filter(state=State.QUEUED, priority=Priority.FRESH).count() == 1
+
+
+def test_held_uploads_go_before_reruns_and_old_posts():
+    (old, again) = upload_by("ann", 2)
+    AnalysisJob.objects.filter(post=old).update(priority=Priority.BACKFILL)
+    AnalysisJob.objects.filter(post=again).update(priority=Priority.RERUN)
+    flood = upload_by("flooder", 4)
+    claimed = [job.post_id for job in leases.claim(limit=9, version=VERSION)]
+    assert claimed == [*(post.pk for post in flood), again.pk, old.pk]
+
+
+def test_share_is_one_indexed_query_and_none_where_it_is_lifted(settings):
+    def cost() -> list[str]:
+        with CaptureQueriesContext(connection) as queries:
+            upload_by("ann")
+        return [query["sql"] for query in queries if "analysisjob" in query["sql"]]
+
+    upload_by("ann")
+    with_share = cost()
+    waiting = AnalysisJob.objects.filter(state=State.QUEUED, uploader="1", priority__in=[Priority.HELD, Priority.FRESH])
+    assert "booru_ml_waiting_by_uploader" in _plan(waiting.order_by()[2:3])
+    settings.BOORU_ML = {**settings.BOORU_ML, "MAX_WAITING_PER_UPLOADER": 0}
+    assert len(with_share) == len(cost()) + 1
+    upload_by("ann", 9)
+    assert not AnalysisJob.objects.filter(priority=Priority.HELD).exists()
+
+
+def test_board_without_uploaders_holds_nobody(settings):
+    fields = {role: name for role, name in settings.BOORU_ML["FIELDS"].items() if role != "uploader"}
+    settings.BOORU_ML = {**settings.BOORU_ML, "FIELDS": fields}
+    upload_by("ann", 5)
+    assert set(AnalysisJob.objects.values_list("priority", "uploader")) == {(Priority.FRESH, "")}
+
+
+def test_back_pressure_is_told():
+    upload_by("flooder", 5)
+    upload_by("ann", 4)
+    queue = facts.queue_facts()
+    assert (queue.held, queue.uploaders_over_limit) == (3, 2)
+    flooder = str(get_user_model().objects.get(username="flooder").pk)
+    assert facts.held_uploaders()[0] == (flooder, 2)
+
+
+def test_asking_by_hand_counts_as_an_upload():
+    posts = upload_by("flooder", 4)
+    AnalysisJob.objects.filter(post=posts[3]).delete()
+    job = outbox.enqueue(posts[3])
+    assert job is not None
+    assert job.priority == Priority.HELD
+
+
+def _plan(rows) -> str:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_seqscan = off")
+    return rows.explain()
