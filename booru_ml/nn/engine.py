@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +11,15 @@ from booru_ml.checkpoint import HeadKind, join_versions
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import pooling
 from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
-from booru_ml.nn.sessions import Outputs, Session, open_session
-from booru_ml.nn.transforms import crop_square, fit, normalise, shape_key
+from booru_ml.nn.routes import open_session
+from booru_ml.nn.transforms import crop_square, fit, shape_key
 from booru_ml.types import Face, Finding, FloatArray, PixelArray, Scores
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint, Head
+    from booru_ml.nn.routes.choices import Choices
+    from booru_ml.nn.routes.session import Outputs, Session
     from booru_ml.types import Picture
-
-# Rows of one forward: bounds memory, and beyond it a batch gains nothing.
-MOST_ROWS = 64
 
 
 class Engine:
@@ -37,6 +36,8 @@ class Engine:
         runtime: str = "auto",
         device: str = "auto",
         threads: int = 1,
+        batch_size: int = 16,
+        choices: Choices | None = None,
         detector: FaceDetector | None = None,
     ) -> None:
         if not checkpoints:
@@ -44,7 +45,8 @@ class Engine:
         self.checkpoints = tuple(checkpoints)
         self.version = join_versions(checkpoint.version for checkpoint in checkpoints)
         self._sessions: list[Session] = [
-            open_session(item, runtime=runtime, device=device, threads=threads) for item in checkpoints
+            open_session(item, runtime=runtime, device=device, threads=threads, batch_size=batch_size, choices=choices)
+            for item in checkpoints
         ]
         self._main = next((i for i, item in enumerate(checkpoints) if item.embedding_dim is not None), None)
         self._speakers: dict[str, tuple[int, Head]] = {}
@@ -56,9 +58,9 @@ class Engine:
         self._detector = detector if detector is not None else self._own_detector()
 
     @property
-    def runtimes(self) -> tuple[str, ...]:
-        """Which runtime each checkpoint uses."""
-        return tuple(session.runtime for session in self._sessions)
+    def routes(self) -> tuple[str, ...]:
+        """Which route each checkpoint takes."""
+        return tuple(session.route for session in self._sessions)
 
     def infer(self, pictures: Sequence[Picture]) -> list[Finding]:
         """One finding per picture, in order, whatever else is in the batch."""
@@ -80,12 +82,12 @@ class Engine:
             return np.zeros((0, self.checkpoints[self._main].embedding_dim or 0), np.float32)
         preprocess = self.checkpoints[self._main].preprocess
         fitted = [fit(frame, preprocess) for frame in frames]
-        return self._rows(self._main, fitted, only=(head.name,))[head.name]
+        return self._sessions[self._main].see(fitted, only=(head.name,))[head.name]
 
     def warm_up(self) -> None:
         """One forward of every checkpoint, so that the first upload does not pay for lazy initialisation."""
-        grey = np.full((64, 64, 3), 128, np.uint8)
-        self._forward([grey])
+        for session in self._sessions:
+            session.warm_up()
 
     def close(self) -> None:
         for session in self._sessions:
@@ -98,16 +100,8 @@ class Engine:
             key = shape_key(checkpoint.preprocess)
             if key not in resized:
                 resized[key] = [fit(frame, checkpoint.preprocess) for frame in frames]
-            found.append(self._rows(index, resized[key]))
+            found.append(self._sessions[index].see(resized[key]))
         return found
-
-    def _rows(self, index: int, fitted: Sequence[PixelArray], *, only: Collection[str] = ()) -> Outputs:
-        preprocess = self.checkpoints[index].preprocess
-        parts = [
-            self._sessions[index].run(normalise(fitted[start : start + MOST_ROWS], preprocess), only=only)
-            for start in range(0, len(fitted), MOST_ROWS)
-        ]
-        return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def _finding(self, outputs: Sequence[Outputs], span: slice, faces: tuple[Face, ...]) -> Finding:
         scores = {}

@@ -23,7 +23,7 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from booru_ml.checkpoint import files
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import network
-from booru_ml.nn.sessions import WEIGHTS_ID
+from booru_ml.nn.routes.session import WEIGHTS_ID
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint

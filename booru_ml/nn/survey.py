@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from booru_ml.errors import InvalidInput
-from booru_ml.nn.sessions import open_session
-from booru_ml.nn.transforms import fit, normalise
+from booru_ml.nn.routes import open_session
+from booru_ml.nn.transforms import fit
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -39,7 +39,7 @@ def survey(checkpoint: Checkpoint, paths: Iterable[Path]) -> Iterator[Line]:
     answers = []
     for path in paths:
         fitted = fit(read_picture(path), checkpoint.preprocess)
-        answers.append(session.run(normalise([fitted], checkpoint.preprocess)))
+        answers.append(session.see([fitted]))
     for head in checkpoint.heads.values():
         if not head.scored:
             continue

@@ -1,4 +1,4 @@
-"""What a checkpoint answers, on pictures made of numbers alone: does it run, and do both runtimes agree?"""
+"""What a checkpoint answers, on pictures made of numbers alone: does it run, and do its routes agree?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from booru_ml.checkpoint.schema import HeadKind
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.sessions import OnnxSession, Outputs, open_session, torch_installed
-from booru_ml.nn.transforms import fit, normalise
+from booru_ml.nn.routes import open_session, torch_installed
+from booru_ml.nn.transforms import fit
 
 if TYPE_CHECKING:
-    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.checkpoint import Checkpoint, Head
+    from booru_ml.nn.routes.session import Outputs
     from booru_ml.types import FloatArray, PixelArray
 
 TOLERANCE = 1e-3
@@ -39,14 +41,14 @@ def patterns() -> list[PixelArray]:
 
 def verify(checkpoint: Checkpoint) -> Verdict:
     """Runs a loaded checkpoint on every runtime at hand. Raises ``CheckpointError`` for what cannot be right."""
-    batch = normalise([fit(frame, checkpoint.preprocess) for frame in patterns()], checkpoint.preprocess)
+    fitted = [fit(frame, checkpoint.preprocess) for frame in patterns()]
     answers: dict[str, Outputs] = {}
     if checkpoint.has_onnx:
-        answers["onnx"] = OnnxSession(checkpoint).run(batch)
+        answers["onnx"] = open_session(checkpoint, runtime="onnx").see(fitted)
     if torch_installed() or not checkpoint.has_onnx:
-        answers["torch"] = open_session(checkpoint, runtime="torch", device="cpu").run(batch)
+        answers["torch"] = open_session(checkpoint, runtime="torch", device="cpu").see(fitted)
     for outputs in answers.values():
-        _sane(checkpoint, outputs, len(batch))
+        check(checkpoint, outputs, len(fitted))
     if len(answers) < 2:
         return Verdict(tuple(answers))
     differences = {name: _difference(answers["onnx"][name], answers["torch"][name]) for name in checkpoint.heads}
@@ -63,7 +65,28 @@ def _difference(one: FloatArray, other: FloatArray) -> float:
     return float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else float("inf")
 
 
-def _sane(checkpoint: Checkpoint, outputs: Outputs, count: int) -> None:
+def distances(checkpoint: Checkpoint, one: Outputs, other: Outputs) -> dict[str, float]:
+    """How far two routes' answers lie apart, by head, in what is made of them: 1 − cosine of vectors, probabilities."""
+    return {name: _distance(head, one[name], other[name]) for name, head in checkpoint.heads.items()}
+
+
+def _distance(head: Head, one: FloatArray, other: FloatArray) -> float:
+    if one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return float("inf")
+    if head.is_vector:
+        return max(0.0, 1.0 - float((one * other).sum(axis=1).min()))
+    if head.kind is HeadKind.HEATMAP:
+        one, other = _likely(one), _likely(other)
+    return _difference(one, other)
+
+
+def _likely(maps: FloatArray) -> FloatArray:
+    """Heat maps with the first plane's logits as probabilities; sizes stay logarithms."""
+    return np.concatenate([1 / (1 + np.exp(-np.clip(maps[:, :1], -30, 30))), maps[:, 1:]], axis=1)
+
+
+def check(checkpoint: Checkpoint, outputs: Outputs, count: int) -> None:
+    """Raises ``CheckpointError`` for outputs that cannot be right, whatever the picture."""
     for name, head in checkpoint.heads.items():
         value = outputs[name]
         if not np.isfinite(value).all():

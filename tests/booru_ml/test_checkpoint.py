@@ -309,7 +309,7 @@ def test_reading_imports_no_network_library() -> None:
     code = (
         "import sys; from booru_ml.checkpoint import Checkpoint, read_version; from pathlib import Path\n"
         f"Checkpoint.load(Path({str(CHECKPOINTS / 'lite0')!r})); read_version(Path({str(CHECKPOINTS / 'nsfwjs')!r}))\n"
-        "import booru_ml.nn.engine, booru_ml.nn.sessions, booru_ml.nn.transforms, booru_ml.nn.verification\n"
+        "import booru_ml.nn.engine, booru_ml.nn.routes, booru_ml.nn.transforms, booru_ml.nn.verification\n"
         "heavy = {'torch', 'timm', 'onnxruntime', 'onnx', 'faiss', 'django'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )

@@ -1,8 +1,9 @@
-"""What every engine promises, on each runtime: the same suite for ONNX Runtime and torch."""
+"""What every engine promises, on each route: the same suite for ONNX Runtime, OpenVINO and torch, CPU and GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.nn.engine import Engine
-from booru_ml.types import Category, Finding, Picture
+from booru_ml.nn.routes import ROUTES, gpus
+from booru_ml.types import Category, Finding, Picture, PixelArray
 from tests.contracts import frames
 
 TOLERANCE = 1e-3
@@ -21,9 +23,34 @@ def checkpoints() -> list[Checkpoint]:
     return [Checkpoint.load(CHECKPOINTS / name) for name in ("booru-lite", "nsfwjs")]
 
 
-@pytest.fixture(scope="module", params=["onnx", pytest.param("torch", marks=pytest.mark.torch)])
+def _torch(route: str, device: str) -> object:
+    return pytest.param((route, device), marks=pytest.mark.torch, id=f"{route}-{device}")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("onnx", "cpu"), id="onnx"),
+        pytest.param(("openvino", "cpu"), id="openvino"),
+        _torch("torch", "cpu"),
+        _torch("torch-channels-last", "simulated"),
+        _torch("torch", "cuda:0"),
+        _torch("torch-channels-last", "cuda:0"),
+    ],
+)
 def engine(request: pytest.FixtureRequest, checkpoints: list[Checkpoint]) -> Iterator[Engine]:
-    engine = Engine(checkpoints, runtime=request.param, device="cpu")
+    """Each exact route that is installed. ``simulated``: a GPU with room for three rows; ``cuda:0``: a real one."""
+    route, device = request.param
+    if ROUTES[route].missing:
+        pytest.skip(f"{ROUTES[route].missing[0]} is not installed")
+    if device == "cuda:0" and not gpus.count():
+        pytest.skip("no GPU at hand")
+    with pytest.MonkeyPatch.context() as patch:
+        if device == "simulated":
+            from tests.booru_ml.nn.simulated import SimulatedGpu
+
+            patch.setattr("booru_ml.nn.routes.devices.open_device", lambda name: SimulatedGpu(room=3))
+        engine = Engine(checkpoints, runtime=route, device="cpu" if device == "simulated" else device)
     yield engine
     engine.close()
 
@@ -31,6 +58,18 @@ def engine(request: pytest.FixtureRequest, checkpoints: list[Checkpoint]) -> Ite
 @pytest.fixture(scope="module")
 def pictures() -> list[Picture]:
     return frames.everything()
+
+
+@pytest.fixture(scope="module")
+def many(pictures: list[Picture]) -> list[Picture]:
+    """32 different pictures of odd sizes: each of ``pictures`` as it is, mirrored and dark, light, in negative."""
+    changes: tuple[Callable[[PixelArray], PixelArray], ...] = (
+        lambda pixels: pixels,
+        lambda pixels: np.ascontiguousarray(pixels[:, ::-1] // 2),
+        lambda pixels: pixels // 2 + 128,
+        lambda pixels: 255 - pixels,
+    )
+    return [frames.picture(*map(change, one.frames)) for change in changes for one in pictures]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +125,7 @@ def test_scores_say_what_they_are_and_who_said_so(findings: list[Finding], engin
     assert findings[0].embedding_model == engine.checkpoints[0].version
 
 
-def test_runtimes_agree(findings: list[Finding], reference: list[Finding]) -> None:
+def test_routes_agree(findings: list[Finding], reference: list[Finding]) -> None:
     for one, other in zip(findings, reference, strict=True):
         assert_same(one, other)
 
@@ -96,6 +135,24 @@ def test_a_picture_does_not_depend_on_its_batch(
 ) -> None:
     for picture, together in zip(pictures, findings, strict=True):
         assert_same(engine.infer([picture])[0], together)
+
+
+def test_scores_and_rankings_are_those_of_a_batch_of_32(engine: Engine, many: list[Picture]) -> None:
+    together = engine.infer(many)
+    rest = iter(many)
+    apart = [finding for size in (1, 1, 1, 1, 2, 3, 5, 7, 11) for finding in engine.infer(list(islice(rest, size)))]
+    for one, other in zip(together, apart, strict=True):
+        assert_same(one, other)
+        for name, scores in one.scores.items():
+            assert list(np.argsort(scores.values)) == list(np.argsort(other.scores[name].values))
+    assert neighbours(together) == neighbours(apart)
+    assert sum(len(finding.faces) for finding in together) >= 4
+
+
+def neighbours(findings: list[Finding]) -> list[list[int]]:
+    """The five nearest of each picture by embedding, nearest first."""
+    vectors = np.stack([finding.embedding for finding in findings])
+    return [list(row) for row in np.argsort(-(vectors @ vectors.T), axis=1, kind="stable")[:, 1:6]]
 
 
 def test_order_does_not_matter(engine: Engine, findings: list[Finding], pictures: list[Picture]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.sessions import OnnxSession
+from booru_ml.nn.routes import open_session
 
 # What TensorFlow.js 4 (cpu backend) answers for the two pictures below with the package's own model.
 RECORDED = {
@@ -39,7 +39,7 @@ def ramp() -> np.ndarray:
 
 
 def test_nsfwjs_answers_as_the_original_runtime_does() -> None:
-    session = OnnxSession(Checkpoint.load(CHECKPOINTS / "nsfwjs"))
+    session = open_session(Checkpoint.load(CHECKPOINTS / "nsfwjs"), runtime="onnx")
     batch = np.stack([stripes(), ramp()]).transpose(0, 3, 1, 2)
     found = session.run(np.ascontiguousarray(batch))["nsfw"]
     np.testing.assert_allclose(found, [RECORDED["stripes"], RECORDED["ramp"]], atol=2e-5)

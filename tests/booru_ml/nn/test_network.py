@@ -11,7 +11,7 @@ import pytest
 from booru_ml.checkpoint import Checkpoint, pin
 from booru_ml.errors import CheckpointError
 from booru_ml.nn.engine import Engine
-from booru_ml.nn.sessions import OnnxSession, TorchSession, open_session
+from booru_ml.nn.routes import open_session
 from booru_ml.nn.transforms import fit, normalise
 from booru_ml.nn.verification import patterns, verify
 from tests.contracts import frames
@@ -48,7 +48,7 @@ def test_both_runtimes_agree_on_every_kind_of_head(checkpoint: Checkpoint) -> No
 
 
 def test_outputs_have_their_shapes_and_ranges(checkpoint: Checkpoint) -> None:
-    outputs = TorchSession(checkpoint, device="cpu").run(batch_for(checkpoint))
+    outputs = open_session(checkpoint, runtime="torch", device="cpu").run(batch_for(checkpoint))
     assert outputs["embedding"].shape == (4, 16)
     assert outputs["faces"].shape[:2] == (4, 3)
     np.testing.assert_allclose(np.linalg.norm(outputs["style"], axis=1), 1, atol=1e-5)
@@ -59,7 +59,7 @@ def test_outputs_have_their_shapes_and_ranges(checkpoint: Checkpoint) -> None:
 
 
 def test_only_the_wanted_heads_come_back(checkpoint: Checkpoint) -> None:
-    for session in (OnnxSession(checkpoint), TorchSession(checkpoint, device="cpu")):
+    for session in (open_session(checkpoint, runtime="onnx"), open_session(checkpoint, runtime="torch", device="cpu")):
         assert set(session.run(batch_for(checkpoint), only=("embedding",))) == {"embedding"}
 
 
@@ -92,8 +92,8 @@ def test_a_graph_of_other_weights_is_not_used(folder: Path) -> None:
     checkpoint = Checkpoint.load(folder)
     with pytest.raises(CheckpointError, match="not made from these weights"):
         open_session(checkpoint, runtime="onnx")
-    assert open_session(checkpoint, device="cpu").runtime == "torch"
-    assert open_session(renew_graph(checkpoint), device="cpu").runtime == "onnx"
+    assert open_session(checkpoint, device="cpu").route == "torch"
+    assert open_session(renew_graph(checkpoint), device="cpu").route == "onnx"
 
 
 def test_a_graph_cannot_read_files_outside_its_folder(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_graph_cannot_read_files_outside_its_folder(folder: Path, tmp_path: Pa
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     pin(folder)
     with pytest.raises(CheckpointError, match="cannot be loaded"):
-        OnnxSession(Checkpoint.load(folder))
+        open_session(Checkpoint.load(folder), runtime="onnx")
 
 
 def test_a_graph_that_lacks_a_head_is_refused(folder: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_graph_that_lacks_a_head_is_refused(folder: Path) -> None:
         file.write("more,x,meta\nmore,y,meta\n")
     pin(folder)
     with pytest.raises(CheckpointError, match="these weights and heads"):
-        OnnxSession(Checkpoint.load(folder))
+        open_session(Checkpoint.load(folder), runtime="onnx")
 
 
 def test_thresholds_that_fall_are_refused(folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_thresholds_that_fall_are_refused(folder: Path) -> None:
     save_file(state, folder / "heads.safetensors")
     pin(folder)
     with pytest.raises(CheckpointError, match="must rise"):
-        TorchSession(Checkpoint.load(folder), device="cpu")
+        open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
 
 
 def test_heads_that_do_not_fit_are_named(folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_heads_that_do_not_fit_are_named(folder: Path) -> None:
     save_file(state, folder / "heads.safetensors")
     pin(folder)
     with pytest.raises(CheckpointError, match=r"kind\.layers\.0\.bias"):
-        TorchSession(Checkpoint.load(folder), device="cpu")
+        open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
 
 
 def test_an_architecture_larger_than_its_weights_costs_nothing(folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_an_architecture_larger_than_its_weights_costs_nothing(folder: Path) -> 
     (folder / "config.json").write_text(json.dumps(config))
     pin(folder)
     with pytest.raises(CheckpointError, match=r"do not fit|cannot build"):
-        TorchSession(Checkpoint.load(folder), device="cpu")
+        open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
 
 
 def test_an_unknown_architecture_is_named(folder: Path) -> None:
@@ -159,7 +159,7 @@ def test_an_unknown_architecture_is_named(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"architecture": "resnet_of_tomorrow"}))
     pin(folder)
     with pytest.raises(CheckpointError, match="knows no architecture"):
-        TorchSession(Checkpoint.load(folder), device="cpu")
+        open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "test_vit", "mobilenetv3_small_050"])

@@ -58,7 +58,7 @@ def test_whitening_writes_what_it_fitted(checkpoint: Path, data: Path) -> None:
 
 
 def test_the_head_gives_the_vectors_that_were_tested(checkpoint: Path, data: Path) -> None:
-    from booru_ml.nn.sessions import open_session
+    from booru_ml.nn.routes import open_session
     from booru_ml.nn.survey import read_picture
     from booru_ml.nn.transforms import fit, normalise
     from booru_ml.training import vectors
