@@ -88,14 +88,17 @@ class Space:
     def rows(self) -> QuerySet[Vector]:
         return Vector.objects.filter(model_version=self.model_version, kind=self.kind)
 
-    def search(self, query: FloatArray, limit: int) -> list[tuple[int, float]]:
-        """(id, cosine) of the ``limit`` rows nearest to (D,), of the database as it is now."""
+    def search(self, queries: FloatArray, limit: int) -> list[list[tuple[int, float]]]:
+        """(id, cosine) of the ``limit`` rows nearest to each of (N, D), of the database as it is now."""
         with self.lock:
             self._sync()
             if self.index is None or not len(self.index):
-                return []
-            values, ids = self.index.search(query[None], min(limit, len(self.index)))
-        return [(int(id_), float(value)) for id_, value in zip(ids[0], values[0], strict=True) if id_ >= 0]
+                return [[] for _ in queries]
+            values, ids = self.index.search(queries, min(limit, len(self.index)))
+        return [
+            [(id_, value) for id_, value in zip(*row, strict=True) if id_ >= 0]
+            for row in zip(ids.tolist(), values.tolist(), strict=True)
+        ]
 
     def _sync(self) -> None:
         now = Mark.now(self.rows)
@@ -177,19 +180,32 @@ def nearest(
     query: FloatArray, *, model_version: str, kind: str, limit: int, without: Any = None
 ) -> tuple[Neighbour, ...]:
     """The posts nearest to an L2-normalised query (D,), each once, best first; ``without`` is left out."""
+    return nearest_each(query[None], model_version=model_version, kind=kind, limit=limit, without=without)[0]
+
+
+def nearest_each(
+    queries: FloatArray, *, model_version: str, kind: str, limit: int, without: Any = None
+) -> list[tuple[Neighbour, ...]]:
+    """As ``nearest`` for each of (N, D), with one look into index and database."""
     space = spaces[model_version, kind]
     ask = limit + 16
     while True:
-        hits = space.search(query, ask)
-        found = _posts([id_ for id_, _ in hits])
-        nearest_by_post: dict[Any, Neighbour] = {}
-        for id_, similarity in hits:
-            if id_ in found and found[id_][0] != without:
-                post_id, number = found[id_]
-                nearest_by_post.setdefault(post_id, Neighbour(post_id, min(similarity, 1.0), number))
-        if len(nearest_by_post) >= limit or len(hits) < ask:
-            return tuple(nearest_by_post.values())[:limit]
+        hits = space.search(queries, ask)
+        posts = _posts(list({id_ for row in hits for id_, _ in row}))
+        found = [_by_post(row, posts, without) for row in hits]
+        if all(len(near) >= limit or len(row) < ask for near, row in zip(found, hits, strict=True)):
+            return [near[:limit] for near in found]
         ask *= 4  # several faces of one post, or rows deleted since: look further
+
+
+def _by_post(hits: list[tuple[int, float]], posts: dict[int, tuple[Any, int]], without: Any) -> tuple[Neighbour, ...]:
+    """The best hit of each post that is still there."""
+    near: dict[Any, Neighbour] = {}
+    for id_, similarity in hits:
+        if id_ in posts and posts[id_][0] != without:
+            post_id, number = posts[id_]
+            near.setdefault(post_id, Neighbour(post_id, min(similarity, 1.0), number))
+    return tuple(near.values())
 
 
 def _posts(ids: list[int]) -> dict[int, tuple[Any, int]]:

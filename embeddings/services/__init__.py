@@ -2,7 +2,7 @@
 
 from embeddings.calibration import active_version
 from embeddings.services.learning import learn, unlearn
-from embeddings.services.pictures import near, recognise, recognise_all, rematch, remember, twins
+from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
 from embeddings.services.references import clean_name, parse_reference, speaking
 from embeddings.services.subjects import (
     add_support,
@@ -22,6 +22,7 @@ __all__ = [
     "enrol",
     "learn",
     "near",
+    "near_each",
     "parse_reference",
     "recognise",
     "recognise_all",

@@ -75,6 +75,14 @@ def near(
     )
 
 
+def near_each(vectors: Sequence[FloatArray], *, model_version: str, limit: int) -> list[tuple[Neighbour, ...]]:
+    """The posts whose pictures are most like each of these embeddings (D,), with one look for all; best first."""
+    if not vectors:
+        return []
+    queries = store.decode([store.encode(vector) for vector in vectors])
+    return similar.nearest_each(queries, model_version=model_version, kind=Vector.Kind.PICTURE, limit=limit)
+
+
 def twins(*, post_id: Any, limit: int = 10) -> tuple[Neighbour, ...]:
     """Posts that show the same picture in another file, best first; none where the post has no vector (yet)."""
     row = Vector.objects.filter(post_id=post_id, kind=Vector.Kind.PICTURE).order_by("-id").first()

@@ -29,8 +29,7 @@ GONE = "deleted"
 
 @transaction.atomic
 def triage(analyses: Sequence[Analysis]) -> None:
-    """Stores the flags that follow and keeps the queue. Idempotent; a constant number of queries per batch, beside one
-    look into the index per picture.
+    """Stores the flags that follow and keeps the queue. Idempotent; a constant number of queries per batch.
 
     * Flags that no longer follow are put to rest, not deleted.
     * A post gets a case when a flag speaks against it or while it waits for a decision (pending or flagged).
@@ -40,7 +39,7 @@ def triage(analyses: Sequence[Analysis]) -> None:
     latest = {analysis.post_id: analysis for analysis in sorted(analyses, key=lambda analysis: analysis.job_id)}
     facts = host().facts(latest)
     latest = {post_id: latest[post_id] for post_id in sorted(facts.keys() & latest.keys(), key=str)}
-    near = {post_id: _neighbours(item.finding) for post_id, item in latest.items() if item.finding}
+    near = _neighbours({post_id: item.finding for post_id, item in latest.items() if item.finding})
     drafts = {
         post_id: rules.flags(
             analysis,
@@ -54,9 +53,18 @@ def triage(analyses: Sequence[Analysis]) -> None:
     _keep_queue(latest, facts, drafts, before, near)
 
 
-def _neighbours(finding: Finding) -> tuple[Neighbour, ...]:
+def _neighbours(findings: Mapping[Any, Finding]) -> dict[Any, tuple[Neighbour, ...]]:
     """Similar posts. The batch's own vectors are rows already, so that twins uploaded together find each other."""
-    return embeddings.near(vector=finding.embedding, limit=NEIGHBOURS, model_version=finding.embedding_model)
+    near: dict[Any, tuple[Neighbour, ...]] = {}
+    for version in {finding.embedding_model for finding in findings.values()}:
+        asked = {
+            post_id: finding.embedding
+            for post_id, finding in findings.items()
+            if finding.embedding_model == version and finding.embedding.size
+        }
+        answers = embeddings.near_each(list(asked.values()), model_version=version, limit=NEIGHBOURS)
+        near |= dict(zip(asked, answers, strict=True))
+    return near
 
 
 def _store_flags(drafts: Mapping[Any, Iterable[FlagDraft]]) -> dict[Any, set[str]]:
