@@ -13,14 +13,8 @@ from django.db import connections
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.conf import SINKS, config
 from booru_ml.errors import CheckpointError
+from booru_ml.nn.routes import INSTALL, ROUTES, RUNTIMES
 from booru_ml.pipeline.outbox import database
-
-RUNTIMES = {"auto": (), "onnx": ("onnxruntime",), "torch": ("torch", "timm")}
-INSTALL = {
-    "onnxruntime": "pip install onnxruntime",
-    "torch": "pip install 'booru-ml[gpu]'",
-    "timm": "pip install 'booru-ml[gpu]'",
-}
 
 
 def check() -> Iterator[CheckMessage]:
@@ -51,7 +45,7 @@ def _runtime() -> Iterator[CheckMessage]:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", known.DEVICE):
         hint = "Write auto, cpu, cuda or cuda:N."
         yield Error(f"BOORU_ML['DEVICE'] is {known.DEVICE!r}.", hint=hint, id="booru_ml.E031")
-    for package in RUNTIMES.get(known.RUNTIME, ()):
+    for package in ROUTES[known.RUNTIME].packages if known.RUNTIME in ROUTES else ():
         if not _installed(package):
             message = f"BOORU_ML['RUNTIME'] asks for {known.RUNTIME}, but {package} is not installed."
             yield Error(message, hint=f"{INSTALL[package]}, or set RUNTIME to auto.", id="booru_ml.E032")
@@ -80,7 +74,7 @@ def _checkpoints() -> Iterator[CheckMessage]:
         hint = "Add a checkpoint with an embedding head, such as the bundled booru-lite."
         yield Error("None of the checkpoints has an embedding head.", hint=hint, id="booru_ml.E033")
     without = [checkpoint.name for checkpoint in read if not checkpoint.has_onnx]
-    if without and known.RUNTIME == "onnx":
+    if without and known.RUNTIME in ROUTES and ROUTES[known.RUNTIME].graph:
         hint = "Export them with `manage.py booru_model export`, or set RUNTIME to auto."
         yield Error(f"No model.onnx in: {', '.join(without)}.", hint=hint, id="booru_ml.E034")
     elif without and known.RUNTIME == "auto" and not (_installed("torch") and _installed("timm")):

@@ -37,6 +37,7 @@ LEAST: Mapping[str, float] = {
     "DECODE_CPU_SECONDS": 1,
     "DECODERS": 1,
     "THREADS": 1,
+    "IDLE_SECONDS": 0,
     "SUGGESTIONS_PER_SUBJECT": 1,
     "PAGE_SIZE": 1,
     "MAX_PAGE_SIZE": 1,

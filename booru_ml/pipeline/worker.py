@@ -43,10 +43,19 @@ def build_engine() -> Any:
     from booru_ml import registry
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn.engine import Engine
+    from booru_ml.nn.routes import choices_in
 
     checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
-    engine = Engine(checkpoints, runtime=config().RUNTIME, device=config().DEVICE, threads=config().THREADS)
+    engine = Engine(
+        checkpoints,
+        runtime=config().RUNTIME,
+        device=config().DEVICE,
+        threads=config().THREADS,
+        batch_size=config().BATCH_SIZE,
+        choices=choices_in(config().CACHE_DIR),
+    )
     engine.warm_up()
+    logger.info("networks loaded", extra={"routes": list(engine.routes)})
     registry.record(checkpoints)
     return engine
 
@@ -78,6 +87,7 @@ class Worker:
         self._report = report or (lambda pictures: None)
         self._faults = 0
         self._not_before = 0.0
+        self._worked = 0.0
         self._earlier = (0, 0)
         self._announced = False
 
@@ -96,7 +106,7 @@ class Worker:
             return 0
         try:
             close_old_connections()
-            finished = self._ready_runner().drain(max_seconds) if self.ready() else 0
+            finished = self._work(max_seconds) if self.ready() else self._rest()
             self._recover()
             return finished
         except Exception as error:
@@ -197,6 +207,20 @@ class Worker:
             )
             self.heartbeat()
         return self._runner
+
+    def _work(self, max_seconds: float | None) -> int:
+        try:
+            return self._ready_runner().drain(max_seconds)
+        finally:
+            self._worked = time.monotonic()
+
+    def _rest(self) -> int:
+        """After a while without work the networks' memory, a GPU's above all, is for others."""
+        longest = config().IDLE_SECONDS
+        if self._runner and longest and time.monotonic() - self._worked >= longest:
+            logger.info("no work for %.0f s: networks and decoders are let go until there is some", longest)
+            self._dismantle()
+        return 0
 
     def _recover(self) -> None:
         self._faults = 0

@@ -1,4 +1,4 @@
-"""``manage.py booru_model``: checkpoint folders listed, verified, pinned, given a graph, imported."""
+"""``manage.py booru_model``: checkpoint folders listed, verified, measured, pinned, given a graph, imported."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ class Command(BaseCommand):
         verify = verbs.add_parser("verify", help="compare every file with its sum, run the network on each runtime")
         pin = verbs.add_parser("pin", help="record the files' sums as they are now; say it only of files you trust")
         export = verbs.add_parser("export", help="write model.onnx from the weights (booru-ml[train])")
+        probe = verbs.add_parser(
+            "probe", help="measure which route runs the configured checkpoints fastest here; workers then take it"
+        )
+        probe.add_argument("--missing", action="store_true", help="only what was not measured on this machine yet")
+        probe.add_argument("--compiled", action="store_true", help="compiling routes too; each takes a minute to start")
+        probe.add_argument("--seconds", type=float, default=5.0, help="time for each checkpoint; default: %(default)s")
+        probe.add_argument(
+            "--tolerance",
+            type=float,
+            default=1e-3,
+            help="how far answers may lie from float32's: probabilities, 1 − cosine of vectors; default: %(default)s",
+        )
         survey = verbs.add_parser("survey", help="how a checkpoint's scores lie over a folder of pictures")
         survey.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
         survey.add_argument("--most", type=int, default=1000, help="pictures of each folder; default: %(default)s")
@@ -64,6 +76,34 @@ class Command(BaseCommand):
         for head, difference in verdict.differences.items():
             self.stdout.write(f"  {head}: runtimes differ by {difference:.1e}")
         self.stdout.write(self.style.SUCCESS("  sound"))
+
+    def _probe(self, missing: bool, **options: Any) -> None:
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.nn.routes import choices_in
+        from booru_ml.nn.routes.probe import Settings, probe
+
+        known = config()
+        settings = Settings(
+            device=known.DEVICE,
+            threads=known.THREADS,
+            batch_size=known.BATCH_SIZE,
+            **{name: options[name] for name in ("seconds", "tolerance", "compiled")},
+        )
+        choices = choices_in(known.CACHE_DIR)
+        for checkpoint in [Checkpoint.load(folder) for folder in known.CHECKPOINTS]:
+            try:
+                choice = probe(checkpoint, choices, settings, again=not missing)
+            except OSError as error:
+                hint = "Name a folder that can be written in BOORU_ML['CACHE_DIR']."
+                raise CommandError(f"The choice cannot be kept in {choices.folder}: {error}. {hint}") from error
+            self.stdout.write(self.style.MIGRATE_HEADING(f"{checkpoint.version}: {choice.route}"))
+            for route, each in sorted(choice.milliseconds.items(), key=lambda item: item[1]):
+                singly, mib = choice.singly[route], choice.mib[route]
+                self.stdout.write(f"  {route:<20} {each:7.2f} ms a picture, singly {singly:7.2f} ms, {mib:,.0f} MiB")
+            for route, why in choice.refused.items():
+                self.stdout.write(f"  {route:<20} refused: {why}")
+        if known.RUNTIME != "auto":
+            self.stdout.write(f"BOORU_ML['RUNTIME'] is {known.RUNTIME!r}, so workers do not ask for this.")
 
     def _survey(self, dir: Path, data: list[Path], most: int, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint

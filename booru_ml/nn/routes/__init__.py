@@ -85,7 +85,7 @@ def open_session(
         raise InvalidInput(f"BOORU_ML['RUNTIME'] must be one of {', '.join(RUNTIMES)}, not {runtime!r}.")
     if device == "auto" or device.startswith("cuda"):
         wants_torch = runtime == "auto" or ROUTES[runtime].gpu
-        device = gpus.resolve(device) if wants_torch and torch_installed() else "cpu" if device == "auto" else device
+        device = gpus.resolve(device) if wants_torch else "cpu"
     if runtime != "auto":
         return _open(ROUTES[runtime], checkpoint, device=device, threads=threads)
     place = Place.here(checkpoint, device=device, threads=threads, batch_size=batch_size)

@@ -46,10 +46,13 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """``milliseconds``: per picture and route, in full batches; ``refused``: why a route may not serve."""
+    """The route, and by route what was measured: ``milliseconds`` per picture in full batches and ``singly``, the
+    process's resident ``mib``, and why it was ``refused``."""
 
     route: str
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+    singly: Mapping[str, float] = field(default_factory=dict)
+    mib: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,8 +39,8 @@ def resolve(wanted: str) -> str:
 
 
 def count() -> int:
-    """GPUs that torch sees; 0 without importing it where there is no driver."""
-    if not any(Path(node).exists() for node in NODES):
+    """GPUs that torch sees; 0 where it is not installed, and without importing it where there is no driver."""
+    if find_spec("torch") is None or not any(Path(node).exists() for node in NODES):
         return 0
     import torch
 
