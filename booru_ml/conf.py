@@ -87,11 +87,17 @@ class Config:
     CHECKPOINTS: tuple[str | Path, ...] = (CHECKPOINTS / "booru-lite", CHECKPOINTS / "nsfwjs")
     """Checkpoint folders; the first one with an embedding head gives the embeddings."""
     RUNTIME: str = "auto"
-    """auto, onnx or torch."""
+    """auto, or a route's name: onnx, openvino, openvino-bf16, torch, torch-channels-last, torch-compiled, torch-bf16,
+    torch-bf16-compiled. auto takes what ``manage.py booru_model probe`` found to be the fastest on this machine."""
     DEVICE: str = "auto"
-    """auto, cpu, cuda or cuda:N (torch only)."""
+    """auto, cpu, cuda or cuda:N (torch only). Without a number, workers spread over the GPUs."""
     THREADS: int = 1
     """Arithmetic threads of one worker process."""
+    IDLE_SECONDS: float = 600.0
+    """A worker without work for so long lets the networks and decoders go, and loads them again for the next upload;
+    0 keeps them for good."""
+    CACHE_DIR: str = ""
+    """Where measured routes are kept; empty: booru-ml in the user's cache folder."""
 
     # Recognition
     UNKNOWN_BELOW: float = 0.5
