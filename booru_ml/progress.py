@@ -85,4 +85,5 @@ def span(seconds: float) -> str:
     if minutes < 120:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    large, small, units = (hours, minutes, ("h", "min")) if hours < 48 else (hours // 24, hours % 24, ("d", "h"))
+    return f"{large} {units[0]}" + (f" {small} {units[1]}" if small else "")

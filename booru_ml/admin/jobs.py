@@ -1,4 +1,4 @@
-"""Jobs and model versions in the admin: what waits, what failed and why, run again."""
+"""Jobs, backfills, model versions and workers as lists: for looking something up, and for running ticked jobs again."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
 from booru_ml.conf import post_model
-from booru_ml.models import AnalysisJob, ModelVersion, Worker
+from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Worker
 from booru_ml.pipeline import outbox
 
 if TYPE_CHECKING:
     JobAdminBase = admin.ModelAdmin[AnalysisJob]
+    BackfillAdminBase = admin.ModelAdmin[Backfill]
     VersionAdminBase = admin.ModelAdmin[ModelVersion]
     WorkerAdminBase = admin.ModelAdmin[Worker]
 else:
-    JobAdminBase = VersionAdminBase = WorkerAdminBase = admin.ModelAdmin
+    JobAdminBase = BackfillAdminBase = VersionAdminBase = WorkerAdminBase = admin.ModelAdmin
 
 
 class ReadOnly:
@@ -38,10 +39,36 @@ class ReadOnly:
         return False
 
 
+class CodeFilter(admin.SimpleListFilter):
+    """Codes of failures; looked up in their own small index, not in every row."""
+
+    title = "code"
+    parameter_name = "code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        jobs = AnalysisJob.objects.order_by()
+        codes = {*jobs.failed().values_list("code", flat=True).distinct()}
+        codes |= {*jobs.retried().values_list("code", flat=True).distinct()}
+        return [(code, code) for code in sorted(codes - {""})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AnalysisJob]) -> QuerySet[AnalysisJob]:
+        return queryset.filter(code=self.value()) if self.value() else queryset
+
+
+def post_link(post_id: Any) -> SafeString | str:
+    """The board's own admin page of a post, where there is one."""
+    try:
+        meta = apps.get_model(post_model())._meta
+        address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[post_id])
+    except NoReverseMatch:
+        return str(post_id)
+    return format_html('<a href="{}">{}</a>', address, post_id)
+
+
 @admin.register(AnalysisJob)
 class JobAdmin(ReadOnly, JobAdminBase):
     list_display = ("id", "post_link", "state", "priority", "attempts", "reason", "created_at", "finished_at")
-    list_filter = ("state", "priority", "code")
+    list_filter = ("state", "priority", CodeFilter)
     search_fields = ("=id", "=post__pk", "=sha256", "=content_key", "code")
     search_help_text = "Job or post number, hash of the file, or code of a reason"
     ordering = ("-id",)
@@ -51,12 +78,7 @@ class JobAdmin(ReadOnly, JobAdminBase):
 
     @admin.display(description="post")
     def post_link(self, job: AnalysisJob) -> SafeString | str:
-        try:
-            meta = apps.get_model(post_model())._meta
-            address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[job.post_id])
-        except NoReverseMatch:
-            return str(job.post_id)
-        return format_html('<a href="{}">{}</a>', address, job.post_id)
+        return post_link(job.post_id)
 
     @admin.display(description="reason", ordering="code")
     def reason(self, job: AnalysisJob) -> SafeString | str:
@@ -76,6 +98,13 @@ class JobAdmin(ReadOnly, JobAdminBase):
         if left := len(asked) - count:
             text += f" {left} were waiting or running already."
         self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
+
+
+@admin.register(Backfill)
+class BackfillAdmin(ReadOnly, BackfillAdminBase):
+    list_display = ("id", "state", "wish", "passed", "queued", "left_refused", "pipeline_version", "created_at")
+    list_filter = ("state",)
+    ordering = ("-id",)
 
 
 @admin.register(ModelVersion)

@@ -72,8 +72,8 @@ class Migration(migrations.Migration):
             name="Queue",
             fields=[],
             options={
-                "verbose_name": "queue",
-                "verbose_name_plural": "queue",
+                "verbose_name": "job queue",
+                "verbose_name_plural": "job queue",
                 "proxy": True,
                 "default_permissions": (),
                 "indexes": [],

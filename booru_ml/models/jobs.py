@@ -125,4 +125,4 @@ class Queue(AnalysisJob):
     class Meta:
         proxy = True
         default_permissions = ()
-        verbose_name = verbose_name_plural = "queue"
+        verbose_name = verbose_name_plural = "job queue"

@@ -168,7 +168,7 @@ def queue_facts() -> QueueFacts:
         reasons=reasons,
         ages=ages,
         retrying=dict(jobs.retried().values_list("code").annotate(n=Count("*")).order_by()),
-        stuck=_stuck(),
+        stuck=_stuck(fresh=queued[Priority.FRESH]),
         uploaders_over_limit=_held().count() if queued[Priority.HELD] else 0,
         last_minute=last_minute,
         last_minutes=last_minutes,
@@ -236,7 +236,7 @@ def stuck_jobs(limit: int = LISTED_FAILURES) -> list[AnalysisJob]:
     """Those that stand still longest, with the database's ``now`` on each."""
     running = _jobs().filter(state=State.RUNNING).filter(_LAPSED | _slow())
     found = list(running.order_by("started_at").annotate(now=Now())[:limit])
-    overdue = _overdue().order_by("-priority", "ready_at", "pk").annotate(now=Now())
+    overdue = _fresh(ready_at__lt=_long_due()).order_by("-priority", "ready_at", "pk").annotate(now=Now())
     return found + list(overdue[: limit - len(found)])
 
 
@@ -266,15 +266,20 @@ def _slow() -> Q:
     return Q(started_at__lt=Now() - timedelta(seconds=config().LEASE_SECONDS))
 
 
-def _overdue() -> Any:
-    due = Now() - timedelta(seconds=LONGEST_WAIT)
-    return _jobs().filter(state=State.QUEUED, priority=Priority.FRESH, ready_at__lt=due)
+def _fresh(**due: Any) -> Any:
+    return _jobs().filter(state=State.QUEUED, priority=Priority.FRESH, **due)
 
 
-def _stuck() -> StuckFacts:
+def _long_due() -> Any:
+    return Now() - timedelta(seconds=LONGEST_WAIT)
+
+
+def _stuck(*, fresh: int) -> StuckFacts:
+    """Of ``fresh`` waiting uploads those are overdue that have not come in lately: these are few, however many wait."""
+    lately = _fresh(ready_at__gte=_long_due()).count() if fresh else 0
     running = _jobs().filter(state=State.RUNNING)
     counts = running.aggregate(lapsed=Count("pk", filter=_LAPSED), slow=Count("pk", filter=~_LAPSED & _slow()))
-    return StuckFacts(**counts, overdue=_overdue().count())
+    return StuckFacts(**counts, overdue=max(0, fresh - lately))
 
 
 def _held() -> Any:

@@ -1,0 +1,5 @@
+"""The pipeline in the stock Django admin: the queue at a glance, and its rows as lists."""
+
+from booru_ml.admin import jobs, queue
+
+__all__ = ["jobs", "queue"]
