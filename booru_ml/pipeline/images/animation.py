@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from PIL import Image, ImageFile
@@ -21,7 +21,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits) -> Plan:
+def plan(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits, in_time: Callable[[], bool]) -> Plan:
     """Which frames of a freshly opened ``image`` to decode; one that is cut off or too large ends the usable part."""
     if kind == "JPEG":
         # Further pictures of an MPO are previews, depth or gain maps of the first, not frames.
@@ -32,7 +32,7 @@ def plan(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits
         found = blocks.gif_animation(
             data,
             fits=lambda width, height: width * height <= limits.max_pixels and max(width, height) <= limits.max_side,
-            in_time=lambda: time.process_time() < limits.animation_seconds,
+            in_time=in_time,
         )
         count, usable = max(1, found.count), max(1, found.usable)
         notes += ["damage-skipped"] if found.stray else []
@@ -47,7 +47,15 @@ def plan(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits
     return Plan(count, tuple(sorted({usable // 2, usable - 1} - {0})), notes)
 
 
-def frames(image: ImageFile.ImageFile, plan: Plan, limits: Limits, notes: list[str]) -> Iterator[Image.Image]:
+def budget(limits: Limits) -> Callable[[], bool]:
+    """Says whether there is computing time left for an animation that is begun now."""
+    end = time.process_time() + limits.animation_seconds
+    return lambda: time.process_time() < end
+
+
+def frames(
+    image: ImageFile.ImageFile, plan: Plan, in_time: Callable[[], bool], notes: list[str]
+) -> Iterator[Image.Image]:
     """The planned frames on the first frame's canvas; ends early (note ``frames-unread``) at damage, when memory is
     out, or when the computing time is spent, then with the last frame that was reached. What it yields is valid until
     the next one is asked for."""
@@ -61,7 +69,7 @@ def frames(image: ImageFile.ImageFile, plan: Plan, limits: Limits, notes: list[s
         except (Exception, MemoryError):
             notes.append("frames-unread")
             return
-        late = number < last and time.process_time() > limits.animation_seconds
+        late = number < last and not in_time()
         if late or number in plan.later:
             # Browsers show no more than the canvas, even where a frame reaches beyond it.
             yield image.crop((0, 0, *size)) if image.size != size else image

@@ -1,8 +1,10 @@
-"""The guarded side: a warm process that forks once per picture. Started by ``zygote.Zygote``.
+"""The guarded side: a warm process and the children it forks. Started by ``zygote.Zygote``.
 
-The warm process has Pillow imported and touches no picture. For every request (input and output memory as descriptors
-over a socket) it forks a child that limits itself, decodes, writes header and pixels, and ends; so a picture that
-breaks the decoder breaks a process that would have ended anyway. Both die with the process that started them.
+The warm process has Pillow imported and touches no picture. For a request it forks a child that limits itself,
+decodes, writes header and pixels into shared memory, and stops; the next request wakes it again. A fork costs as much
+as decoding a small picture, so a child may decode ``PICTURES`` of them; one that refused a picture, grew old or sat
+idle is ended. A picture that breaks the decoder breaks a process that was about to end anyway. All die with the process
+that started them.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import io
+import math
 import mmap
 import os
 import resource
 import signal
 import socket
+import time
 from typing import Any, BinaryIO
 
 from booru_ml.pipeline.images import decode, wire
@@ -27,17 +31,107 @@ _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+PICTURES = 16
+"""The most that one child decodes."""
+IDLE_SECONDS = 10.0
+"""After which a child that waits is ended, so that it keeps no memory."""
+
+
+class Mapped(io.RawIOBase):
+    """A picture's bytes as a file: a mapping, not a copy."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._at = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        if start + offset < 0:
+            raise ValueError("a place before the start")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
 class BoundedReader(io.BufferedReader):
     """A file that never makes room for more bytes than it has: a chunk that claims 4 GB is cut off, not too large."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
-        super().__init__(io.FileIO(descriptor))
-        self._size = size
-        self.seek(0)
+    def __init__(self, data: memoryview) -> None:
+        super().__init__(Mapped(data))
+        self._size = len(data)
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(0, self._size - self.tell())
         return super().read(left if size is None or size < 0 else min(size, left))
+
+
+class Memory:
+    """What a child shares with the warm process and its parent. Children inherit the mappings, not the descriptors."""
+
+    def __init__(self, source: int, target: int, limits: Limits) -> None:
+        self.source = mmap.mmap(source, limits.max_bytes, prot=mmap.PROT_READ)
+        self.out = mmap.mmap(target, wire.capacity(limits))
+        self._size = mmap.mmap(-1, wire.SIZE.size)
+        os.close(source)
+        os.close(target)
+
+    def expect(self, size: int) -> None:
+        wire.SIZE.pack_into(self._size, 0, size)
+
+    @property
+    def picture(self) -> memoryview:
+        (size,) = wire.SIZE.unpack_from(self._size)
+        return memoryview(self.source)[:size]
+
+
+class Child:
+    """The forked process that decodes, as the warm process sees it."""
+
+    def __init__(self, memory: Memory, limits: Limits) -> None:
+        self._memory, self._limits = memory, limits
+        self._silence = os.open(os.devnull, os.O_RDWR)
+        self._baseline = _address_space()
+        self._pid = 0
+        self._seen = 0
+
+    def run(self, size: int, *, fresh: bool) -> tuple[int, int]:
+        """Wait status and how many pictures the process had decoded before."""
+        if fresh or self._seen >= PICTURES:
+            self.end()
+        self._memory.expect(size)
+        if self._pid:
+            os.kill(self._pid, signal.SIGCONT)
+        else:
+            self._fork()
+        before, self._seen = self._seen, self._seen + 1
+        _, status = os.waitpid(self._pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            return 0, before
+        self._pid = 0
+        return status, before
+
+    def end(self) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def _fork(self) -> None:
+        warm = os.getpid()
+        self._pid, self._seen = os.fork(), 0
+        if self._pid == 0:
+            _die_with(warm)
+            _decode(self._memory, self._limits, self._baseline, self._silence)
 
 
 def main(arguments: dict[str, Any]) -> None:
@@ -53,43 +147,41 @@ def main(arguments: dict[str, Any]) -> None:
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    memory = Memory(arguments["source"], arguments["target"], limits)
     decode.prepare(limits)
-    silence = os.open(os.devnull, os.O_RDWR)
     gc.collect()
     gc.freeze()
     gc.disable()
-    baseline, warm = _address_space(), os.getpid()
+    child = Child(memory, limits)
+    control.settimeout(IDLE_SECONDS)
     control.send(wire.READY)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, wire.REQUEST.size, 2)
+        try:
+            message = control.recv(wire.REQUEST.size)
+        except TimeoutError:
+            child.end()
+            continue
         if not message:
             return
-        (size,) = wire.REQUEST.unpack(message)
-        source, target = descriptors
-        child = os.fork()
-        if child == 0:
-            control.close()
-            _die_with(warm)
-            _picture(source, size, target, limits, baseline, silence)
-        os.close(source)
-        os.close(target)
-        _, status = os.waitpid(child, 0)
-        control.send(wire.REPLY.pack(status))
+        size, fresh = wire.REQUEST.unpack(message)
+        control.send(wire.REPLY.pack(*child.run(size, fresh=fresh)))
 
 
-def _picture(source: int, size: int, target: int, limits: Limits, baseline: int, silence: int) -> None:
+def _decode(memory: Memory, limits: Limits, baseline: int, silence: int) -> None:
     """The forked child's whole life. Never returns."""
     try:
         for descriptor in (0, 1, 2):
             os.dup2(silence, descriptor)
-        os.close(silence)
-        out = mmap.mmap(target, wire.capacity(limits))
-        data = mmap.mmap(source, size, prot=mmap.PROT_READ)
-        file = BoundedReader(source, size)
-        _confine(baseline + len(out) + size, limits)
-        header = _answer(file, memoryview(data), out, limits)
-        out[: len(header)] = header
-        os._exit(0)
+        os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        _confine(baseline, limits)
+        while True:
+            picture = memory.picture
+            header = _answer(BoundedReader(picture), picture, memory.out, limits)
+            memory.out[: len(header)] = header
+            if time.process_time() > limits.spare_seconds:
+                os._exit(0)
+            gc.collect()
+            os.kill(os.getpid(), signal.SIGSTOP)
     except MemoryError:
         os._exit(wire.OUT_OF_MEMORY)
     except BaseException:
@@ -125,8 +217,9 @@ def _confine(baseline: int, limits: Limits) -> None:
     """No more memory or time than allowed, no new file, process or descriptor. Not even root's child can raise these
     without a system call that the picture would have to smuggle in first."""
     _lower(resource.RLIMIT_AS, baseline + limits.memory, baseline + limits.memory)
+    seconds = limits.cpu_seconds + math.ceil(limits.spare_seconds)
     # The hard limit is for a child that was made to ignore the soft one's signal.
-    _lower(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1)
+    _lower(resource.RLIMIT_CPU, seconds, seconds + 1)
     _lower(resource.RLIMIT_NPROC, 0, 0)
     _lower(resource.RLIMIT_NOFILE, 0, 0)
 

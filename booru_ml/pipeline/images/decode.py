@@ -82,7 +82,8 @@ def decode(file: BinaryIO, data: memoryview, limits: Limits) -> Decoded:
 def _decode(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Limits, notes: list[str]) -> Decoded:
     width, height = image.size
     _check_size(image.size, limits)
-    plan = animation.plan(image, kind, data, limits)
+    in_time = animation.budget(limits)
+    plan = animation.plan(image, kind, data, limits, in_time)
     space = colour.Space.of(image.info)
     if kind == "JPEG":
         # By half, quarter or eighth at no cost; never further than ``colour.reduced`` would go.
@@ -96,7 +97,7 @@ def _decode(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Lim
     if kind == "AVIF" and orientation == 1 and oddities.overridden(image.info.get("exif", b""), data):
         notes.append("orientation-ignored")
     frames: list[Image.Image] = []
-    for frame in animation.frames(image, plan, limits, notes):
+    for frame in animation.frames(image, plan, in_time, notes):
         try:
             small, note = colour.to_srgb(colour.reduced(frame, limits.canvas_side), space)
         except MemoryError:

@@ -34,6 +34,11 @@ class Limits:
         """Computing time after which the frames of an animation that were reached must do."""
         return self.cpu_seconds / 4
 
+    @property
+    def spare_seconds(self) -> float:
+        """Computing time that earlier pictures of one decoding process may have taken of its allowance."""
+        return self.cpu_seconds / 4
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

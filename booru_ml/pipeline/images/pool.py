@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -11,17 +10,17 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
 
-from booru_ml.errors import PictureRefused, Unavailable
+from booru_ml.errors import PictureRefused
 from booru_ml.pipeline.images import wire
+from booru_ml.pipeline.images.desk import Desk
 from booru_ml.pipeline.images.limits import MIB, Limits
 from booru_ml.pipeline.images.refusals import sentence
-from booru_ml.pipeline.images.zygote import Died, Zygote
+from booru_ml.pipeline.images.zygote import Died
 from booru_ml.types import Picture, PixelArray
 
 logger = logging.getLogger(__name__)
@@ -58,8 +57,8 @@ class DecoderPool:
     def close(self) -> None:
         """Waits for the pictures in hand, drops those that wait, ends the processes. May be called twice."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-        while self._zygotes:
-            self._zygotes.pop().close()
+        while self._desks:
+            self._desks.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -72,59 +71,68 @@ class DecoderPool:
     def _start(self) -> None:
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="decoder")
         self._mine = threading.local()
-        self._zygotes: set[Zygote] = set()
+        self._desks: set[Desk] = set()
 
     def after_fork(self) -> None:
         """In a forked process: threads did not survive, and the decoders are the parent's."""
-        for zygote in self._zygotes:
-            zygote.disown()
+        for desk in self._desks:
+            desk.disown()
         self._start()
 
     def _decode(self, stream: BinaryIO) -> Picture:
-        with _memory("picture") as source:
-            size, digest = self._copy(stream, source)
-            with _memory("pixels", wire.capacity(self.limits)) as target:
-                status = self._run(source, size, target, digest)
-                return self._picture(target, status, digest)
+        desk = self._desk()
+        size, digest = self._copy(stream, desk.source)
+        try:
+            return self._look(desk, size, digest, fresh=False)
+        except PictureRefused:
+            if not desk.reused:
+                raise
+            # The process may have been worn or spoilt by the pictures before: only a new one's word counts.
+            return self._look(desk, size, digest, fresh=True)
+        finally:
+            desk.trim(size)
 
     def _copy(self, stream: BinaryIO, target: int) -> tuple[int, str]:
         """The stream's bytes into ``target``: how many, and their SHA-256."""
         digest, size = hashlib.sha256(), 0
         while size <= self.limits.max_bytes and (chunk := stream.read(min(MIB, self.limits.max_bytes + 1 - size))):
             digest.update(chunk)
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(target, rest) :]
+            rest = memoryview(chunk)[: max(0, self.limits.max_bytes - size)]
             size += len(chunk)
+            at = size - len(chunk)
+            while rest:
+                written = os.pwrite(target, rest, at)
+                rest, at = rest[written:], at + written
         if size == 0:
             raise self._refusal("empty", digest.hexdigest())
         if size > self.limits.max_bytes:
             raise self._refusal("too-many-bytes", "")
         return size, digest.hexdigest()
 
-    def _run(self, source: int, size: int, target: int, digest: str) -> int:
-        """Wait status of the decoding process. That it, or the warm one, was killed need not be the picture's fault
-        (memory may have been short, or somebody sent a signal), so it is tried once more."""
+    def _look(self, desk: Desk, size: int, digest: str, *, fresh: bool) -> Picture:
+        desk.clear()
+        try:
+            return self._picture(desk.target, self._run(desk, size, digest, fresh=fresh), digest)
+        except PictureRefused:
+            desk.distrust()
+            raise
+
+    def _run(self, desk: Desk, size: int, digest: str, *, fresh: bool) -> int:
+        """Wait status of the decoding process. A warm process that was found dead is no fault of the picture, which
+        is tried once more."""
         for last_try in (False, True):
-            zygote = self._zygote()
             try:
-                status = zygote.run(source, size, target)
+                return desk.run(size, fresh=fresh)
             except TimeoutError:
-                self._forget(zygote)
                 raise self._refusal("timeout", digest) from None
             except Died:
-                self._forget(zygote)
                 logger.warning("A picture decoder ended unasked.", extra={"sha256": digest})
                 if last_try:
                     raise self._refusal("crashed", digest) from None
-                continue
-            if last_try or not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
-                return status
-            logger.warning("The decoding of a picture was killed.", extra={"sha256": digest})
         raise AssertionError
 
     def _picture(self, target: int, status: int, digest: str) -> Picture:
-        """What the ended process left in ``target``."""
+        """What the process left in ``target``."""
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             code = "resources" if number == signal.SIGXCPU else "crashed"
@@ -147,16 +155,12 @@ class DecoderPool:
             conversions=header.conversions,
         )
 
-    def _zygote(self) -> Zygote:
-        zygote: Zygote | None = getattr(self._mine, "zygote", None)
-        if zygote is None:
-            zygote = self._mine.zygote = Zygote(self.limits)
-            self._zygotes.add(zygote)
-        return zygote
-
-    def _forget(self, zygote: Zygote) -> None:
-        self._mine.zygote = None
-        self._zygotes.discard(zygote)
+    def _desk(self) -> Desk:
+        desk: Desk | None = getattr(self._mine, "desk", None)
+        if desk is None:
+            desk = self._mine.desk = Desk(self.limits)
+            self._desks.add(desk)
+        return desk
 
     def _refusal(self, code: str, digest: str, *, detail: str = "", width: int = 0, height: int = 0) -> PictureRefused:
         message = sentence(code, self.limits, width=width, height=height)
@@ -180,19 +184,3 @@ def _frames(target: int, sizes: tuple[tuple[int, int], ...]) -> Iterator[PixelAr
         pixels.setflags(write=False)
         at += pixels.nbytes
         yield pixels
-
-
-@contextmanager
-def _memory(name: str, size: int = 0) -> Iterator[int]:
-    """Descriptor of nameless memory; one of a given size keeps it, whatever a child does. Raises ``Unavailable``."""
-    try:
-        descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    except OSError as error:
-        raise Unavailable(f"There is no memory to hand a picture to the decoder: {error}.") from error
-    try:
-        if size:
-            os.ftruncate(descriptor, size)
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -16,9 +16,11 @@ from typing import Any
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import CODES
 
-# Over the socket: the picture's bytes (with two descriptors), and the wait status of the process that decoded it.
-REQUEST = struct.Struct("<Q")
-REPLY = struct.Struct("<i")
+# Over the socket: the picture's size and whether it wants a new process; back: the wait status of the process that
+# decoded it (0 while that lives on), and how many pictures it had decoded before.
+REQUEST = struct.Struct("<Q?")
+REPLY = struct.Struct("<iI")
+SIZE = struct.Struct("<Q")
 READY = b"ready"
 OUT_OF_MEMORY = errno.ENOMEM
 """Exit status of a process that had too little memory left to say so."""

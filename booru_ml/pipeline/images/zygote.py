@@ -30,12 +30,14 @@ class Died(Exception):
 class Zygote:
     """Starts the process in the calling thread, with whose end it dies too. Raises ``Unavailable`` where it cannot."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, source: int, target: int) -> None:
+        """``source`` and ``target``: descriptors of the memory for pictures and answers; they stay the caller's."""
         self._limits = limits
+        self._distrusted = False
         try:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                self._process = self._spawn(theirs.fileno())
+                self._process = self._spawn(theirs.fileno(), source, target)
         except OSError as error:
             raise Unavailable(f"The picture decoder cannot be started: {error}.") from error
         self._control.settimeout(START_SECONDS)
@@ -47,10 +49,12 @@ class Zygote:
             self.close()
             raise Unavailable("The picture decoder does not start; the log of this process says why.")
 
-    def _spawn(self, control: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, control: int, source: int, target: int) -> subprocess.Popen[bytes]:
         arguments = {
             "path": [str(Path(entry or ".").resolve()) for entry in sys.path],
             "socket": control,
+            "source": source,
+            "target": target,
             "parent": os.getpid(),
             "limits": self._limits.as_dict(),
         }
@@ -59,20 +63,20 @@ class Zygote:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env=_environment(),
-            pass_fds=[control],
+            pass_fds=[control, source, target],
             # A session of its own: Ctrl-C in a terminal is the parent's affair, and one kill reaches the forks.
             start_new_session=True,
         )
 
-    def run(self, source: int, size: int, target: int) -> int:
-        """Decodes the ``size`` bytes behind ``source`` into the memory behind ``target`` (both stay the caller's).
+    def run(self, size: int, *, fresh: bool) -> tuple[int, bool]:
+        """Decodes the first ``size`` bytes of the source, in a new process where ``fresh``.
 
-        Gives the wait status of the process that did it. Raises ``TimeoutError``, after which the process is gone, or
-        ``Died``.
+        Gives the wait status of the process that did it, and whether that had decoded other pictures before. Raises
+        ``TimeoutError``, after which the warm process is gone, or ``Died``.
         """
         self._control.settimeout(self._limits.timeout_seconds)
         try:
-            socket.send_fds(self._control, [wire.REQUEST.pack(size)], [source, target])
+            self._control.send(wire.REQUEST.pack(size, fresh or self._distrusted))
             reply = self._control.recv(wire.REPLY.size)
         except TimeoutError:
             self.close()
@@ -83,8 +87,13 @@ class Zygote:
         if len(reply) != wire.REPLY.size:
             self.close()
             raise Died
-        (status,) = wire.REPLY.unpack(reply)
-        return int(status)
+        status, before = wire.REPLY.unpack(reply)
+        self._distrusted = False
+        return status, before > 0
+
+    def distrust(self) -> None:
+        """The next picture gets a new process, whatever became of the last one's."""
+        self._distrusted = True
 
     def close(self) -> None:
         """Ends the process and whatever it forked. May be called twice."""

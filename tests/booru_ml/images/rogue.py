@@ -48,7 +48,13 @@ def misanswer(file: BinaryIO, data: memoryview, out: mmap.mmap, limits: Limits) 
     """Deeds that need the shared memory: lies instead of a header."""
     if bytes(data[:5]) != b"lies:":
         return answer(file, data, out, limits)
-    return LIES[bytes(data[5:]).decode()]
+    lie = bytes(data[5:]).decode()
+    if lie == "well behaved":
+        return header(frame_count=os.getpid())
+    if lie == "spoil":
+        kept.append(bytearray(200 * 2**20))
+        return header()
+    return LIES[lie]
 
 
 def header(**fields: Any) -> bytes:
@@ -57,6 +63,9 @@ def header(**fields: Any) -> bytes:
     body = json.dumps({**good, **fields}).encode()
     return wire._LENGTH.pack(len(body)) + body
 
+
+kept: list[bytearray] = []
+"""What earlier pictures left behind in the process that decoded them."""
 
 LIES = {
     "nothing": b"",

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from booru_ml.errors import PictureRefused, Unavailable
-from booru_ml.pipeline.images import DecoderPool, Limits, zygote
+from booru_ml.pipeline.images import DecoderPool, Limits, child, zygote
 from tests.booru_ml.images import rogue
 from tests.booru_ml.images.pictures import encoded
 
@@ -75,6 +75,7 @@ def wait_until_gone(pid: int, seconds: float = 10) -> bool:
         ("raise MemoryError", "resources"),
         ("spin", "resources"),
         ("spin on", "crashed"),
+        ("stop", "crashed"),
     ],
 )
 def test_a_deadly_picture_is_refused_and_the_next_one_decoded(deed: str, code: str, rogues: DecoderPool) -> None:
@@ -82,14 +83,13 @@ def test_a_deadly_picture_is_refused_and_the_next_one_decoded(deed: str, code: s
     assert works(rogues)
 
 
-@pytest.mark.parametrize("deed", ["hang", "stop"])
-def test_a_picture_that_makes_the_decoder_wait_is_refused_in_time(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_makes_the_decoder_wait_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zygote, "MAIN", rogue.MAIN)
     others = children()
     with DecoderPool(workers=1, limits=replace(LIMITS, timeout_seconds=2)) as pool:
         assert works(pool)
         started = time.monotonic()
-        assert refusal(pool, b"rogue:" + deed.encode()).code == "timeout"
+        assert refusal(pool, b"rogue:hang").code == "timeout"
         assert 2 <= time.monotonic() - started < 10
         assert children() == others
         assert works(pool)
@@ -99,6 +99,49 @@ def test_a_picture_that_makes_the_decoder_wait_is_refused_in_time(deed: str, mon
 def test_a_lying_decoder_is_not_believed(lie: str, rogues: DecoderPool) -> None:
     assert refusal(rogues, b"lies:" + lie.encode()).code == "crashed"
     assert works(rogues)
+
+
+def process_of_next_picture(pool: DecoderPool) -> int:
+    return pool.submit(io.BytesIO(b"lies:well behaved")).result(timeout=60).frame_count
+
+
+def test_a_process_decodes_a_few_pictures_and_is_replaced(rogues: DecoderPool) -> None:
+    processes = [process_of_next_picture(rogues) for _ in range(3 * child.PICTURES)]
+    assert 3 <= len(set(processes)) <= 4
+    assert max(processes.count(pid) for pid in processes) == child.PICTURES
+
+
+@pytest.mark.parametrize("bad", [b"not a picture", b"rogue:segfault", b"lies:garbage"])
+def test_no_picture_is_decoded_by_a_process_that_refused_one(bad: bytes, rogues: DecoderPool) -> None:
+    before = process_of_next_picture(rogues)
+    refusal(rogues, bad)
+    assert process_of_next_picture(rogues) != before
+
+
+def test_a_picture_is_not_refused_for_what_earlier_ones_left_behind(rogues: DecoderPool) -> None:
+    """The spoilt process has too little memory left for this one; a new one has enough."""
+    assert refusal(rogues, b"not a picture").code == "format"
+    assert rogues.submit(io.BytesIO(b"lies:spoil")).result(timeout=60).width == 4
+    large = encoded(Image.new("RGB", (5000, 5000)), "PNG")
+    assert rogues.submit(io.BytesIO(large)).result(timeout=60).width == 5000
+
+
+def test_an_idle_process_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        zygote,
+        "MAIN",
+        zygote.MAIN.replace("main(arg", "import booru_ml.pipeline.images.child as c; c.IDLE_SECONDS = 0.2; main(arg"),
+    )
+    others = children()
+    with DecoderPool(workers=1, limits=LIMITS) as pool:
+        assert works(pool)
+        (warm,) = children() - others
+        tasks = Path(f"/proc/{warm}/task/{warm}/children")
+        deadline = time.monotonic() + 10
+        while tasks.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not tasks.read_text()
+        assert works(pool)
 
 
 def test_a_confined_decoder_opens_no_file_and_no_socket(rogues: DecoderPool) -> None:

@@ -1,0 +1,78 @@
+"""What one decoding thread works with: memory that it shares with its warm process, and that process itself."""
+
+from __future__ import annotations
+
+import os
+
+from booru_ml.errors import Unavailable
+from booru_ml.pipeline.images import wire
+from booru_ml.pipeline.images.limits import MIB, Limits
+from booru_ml.pipeline.images.zygote import Died, Zygote
+
+KEPT_BYTES = 16 * MIB
+"""A larger picture's memory is given back at once."""
+
+
+class Desk:
+    """Nameless memory for a picture (``source``) and for its pixels (``target``), as descriptors; the warm process is
+    started with the first picture, and anew where it died. Raises ``Unavailable`` where that cannot be."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._zygote: Zygote | None = None
+        self.reused = False
+        """Whether the process that decoded last had decoded other pictures before."""
+        self.source = _memory("picture", limits.max_bytes)
+        self.target = _memory("pixels", wire.capacity(limits))
+
+    def run(self, size: int, *, fresh: bool) -> int:
+        """Decodes the first ``size`` bytes of ``source``; gives the process's wait status, 0 while it lives on. Raises
+        ``TimeoutError`` or ``Died``, after which the next picture gets another warm process."""
+        if self._zygote is None:
+            self._zygote = Zygote(self._limits, source=self.source, target=self.target)
+        self.reused = False
+        try:
+            status, self.reused = self._zygote.run(size, fresh=fresh)
+        except (TimeoutError, Died):
+            self._zygote = None
+            raise
+        return status
+
+    def distrust(self) -> None:
+        """The next picture gets a new process."""
+        if self._zygote is not None:
+            self._zygote.distrust()
+
+    def clear(self) -> None:
+        """Makes sure that no earlier answer can be taken for the next one."""
+        os.pwrite(self.target, bytes(wire.HEADER_BYTES), 0)
+
+    def trim(self, size: int) -> None:
+        if size > KEPT_BYTES:
+            os.ftruncate(self.source, 0)
+            os.ftruncate(self.source, self._limits.max_bytes)
+
+    def close(self) -> None:
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote = None
+        os.close(self.source)
+        os.close(self.target)
+
+    def disown(self) -> None:
+        """After a fork: the processes are the parent's; lets go of them without ending them."""
+        if self._zygote is not None:
+            self._zygote.disown()
+            self._zygote = None
+        os.close(self.source)
+        os.close(self.target)
+
+
+def _memory(name: str, size: int) -> int:
+    """Descriptor of nameless memory that takes room only where it was written to. Raises ``Unavailable``."""
+    try:
+        descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, size)
+    except OSError as error:
+        raise Unavailable(f"There is no memory to hand a picture to the decoder: {error}.") from error
+    return descriptor
