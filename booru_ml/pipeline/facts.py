@@ -266,8 +266,12 @@ def _slow() -> Q:
     return Q(started_at__lt=Now() - timedelta(seconds=config().LEASE_SECONDS))
 
 
+def _line(priority: int) -> Any:
+    return _jobs().filter(state=State.QUEUED, priority=priority)
+
+
 def _fresh(**due: Any) -> Any:
-    return _jobs().filter(state=State.QUEUED, priority=Priority.FRESH, **due)
+    return _line(Priority.FRESH).filter(**due)
 
 
 def _long_due() -> Any:
@@ -305,7 +309,7 @@ def _ended(seconds: float) -> Any:
 
 def _age(priority: int) -> float:
     """How long the first row of ``priority`` in the line has been due."""
-    due = _jobs().filter(state=State.QUEUED, priority=priority, ready_at__lte=Now())
+    due = _line(priority).filter(ready_at__lte=Now())
     oldest = due.order_by("-priority", "ready_at", "pk").annotate(now=Now()).values_list("ready_at", "now").first()
     return max(0.0, (oldest[1] - oldest[0]).total_seconds()) if oldest else 0.0
 
