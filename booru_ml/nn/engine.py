@@ -11,7 +11,7 @@ from booru_ml.checkpoint import HeadKind, join_versions
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import pooling
 from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
-from booru_ml.nn.routes import open_session
+from booru_ml.nn.routes import machine, open_session
 from booru_ml.nn.transforms import crop_square, fit, shape_key
 from booru_ml.types import Face, Finding, FloatArray, PixelArray, Scores
 
@@ -77,12 +77,8 @@ class Engine:
         """L2-normalised embeddings (N, D) of plain pictures, such as crops."""
         if self._main is None:
             raise CheckpointError("None of the configured checkpoints has an embedding head.")
-        head = self._head_of(self._main, HeadKind.EMBEDDING)
-        if head is None or not frames:
-            return np.zeros((0, self.checkpoints[self._main].embedding_dim or 0), np.float32)
         preprocess = self.checkpoints[self._main].preprocess
-        fitted = [fit(frame, preprocess) for frame in frames]
-        return self._sessions[self._main].see(fitted, only=(head.name,))[head.name]
+        return self._embed(self._main, [fit(frame, preprocess) for frame in frames])
 
     def warm_up(self) -> None:
         """One forward of every checkpoint, so that the first upload does not pay for lazy initialisation."""
@@ -92,6 +88,7 @@ class Engine:
     def close(self) -> None:
         for session in self._sessions:
             session.close()
+        machine.give_back_memory()
 
     def _forward(self, frames: Sequence[PixelArray]) -> list[Outputs]:
         resized: dict[object, list[PixelArray]] = {}
@@ -102,6 +99,12 @@ class Engine:
                 resized[key] = [fit(frame, checkpoint.preprocess) for frame in frames]
             found.append(self._sessions[index].see(resized[key]))
         return found
+
+    def _embed(self, index: int, fitted: Sequence[PixelArray]) -> FloatArray:
+        head = self._head_of(index, HeadKind.EMBEDDING)
+        if head is None or not fitted:
+            return np.zeros((0, self.checkpoints[index].embedding_dim or 0), np.float32)
+        return self._sessions[index].see(fitted, only=(head.name,))[head.name]
 
     def _finding(self, outputs: Sequence[Outputs], span: slice, faces: tuple[Face, ...]) -> Finding:
         scores = {}
@@ -163,14 +166,16 @@ class Engine:
         if self._main is None:
             return [() for _ in spans]
         found = self._detect(frames, outputs[self._main])
+        preprocess = self.checkpoints[self._main].preprocess
         chosen: list[list[Detection]] = []
         crops: list[PixelArray] = []
         for span in spans:
             numbers = range(span.start, span.stop)
             best = max(numbers, key=lambda number: (sum(score for _, score in found[number]), -number))
             chosen.append(found[best][: self._faces.most])
-            crops += [crop_square(frames[best], box, self._faces.margin) for box, _ in chosen[-1]]
-        embeddings = iter(self.embed(crops))
+            # Fitted one by one: a crop of full size is large, and its memory serves the next.
+            crops += [fit(crop_square(frames[best], box, self._faces.margin), preprocess) for box, _ in chosen[-1]]
+        embeddings = iter(self._embed(self._main, crops))
         return [tuple(Face(box, score, next(embeddings)) for box, score in faces) for faces in chosen]
 
     def _detect(self, frames: Sequence[PixelArray], outputs: Outputs) -> list[list[Detection]]:

@@ -11,6 +11,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from booru_ml.conf import config
+from booru_ml.nn.routes import ROUTES
+
 
 class Command(BaseCommand):
     help = "Measures the plugin on this board, this database and this machine. What it writes it removes again."
@@ -33,6 +36,18 @@ class Command(BaseCommand):
         pipeline.add_argument("--pictures", type=Path, metavar="DIR", help="your own instead of drawings")
         pipeline.add_argument("--without-naive", action="store_true", help="leave out the naive way, which needs torch")
         pipeline.add_argument("--json", action="store_true", help="one JSON object")
+        forward = kinds.add_parser("forward", help="the networks alone: speed and memory of every route by batch size")
+        forward.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32], help="of batches; 1 4 16 32")
+        forward.add_argument("--seconds", type=float, default=10.0, help="time for each checkpoint (default 10)")
+        forward.add_argument("--compiled", action="store_true", help="compiling routes too; a minute more for each")
+        forward.add_argument(
+            "--arch", metavar="NAME", help="instead: a timm architecture, random weights, beside its bare model"
+        )
+        forward.add_argument("--side", type=int, metavar="PIXELS", help="of its input, where not its own")
+        forward.add_argument("--route", default="torch-bf16", help="of --arch (default torch-bf16)")
+        forward.add_argument("--decoders", type=int, help="decode children for --arch (default: DECODERS)")
+        forward.add_argument("--pictures", type=Path, metavar="DIR", help="for --arch, your own instead of drawings")
+        forward.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, kind: str, **options: Any) -> None:
         getattr(self, f"_{kind}")(**options)
@@ -57,6 +72,74 @@ class Command(BaseCommand):
         worst = max(arm["extra_ms"] for arm in arms.values())
         if limit_ms is not None and worst > limit_ms:
             raise CommandError(f"The plugin costs {worst} ms, more than {limit_ms} ms.")
+
+    def _forward(self, *, sizes: list[int], seconds: float, compiled: bool, arch: str | None, **options: Any) -> None:
+        from booru_ml.benchmarks import forward
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.errors import BooruError
+
+        if min(sizes) < 1 or seconds <= 0:
+            raise CommandError("--sizes are 1 or more, --seconds more than 0.")
+        known = config()
+        setting = forward.Setting(
+            device=known.DEVICE, threads=known.THREADS, sizes=sizes, seconds=seconds, compiled=compiled
+        )
+        try:
+            if arch:
+                self._beside_bare(arch, setting, **options)
+                return
+            rows = [
+                row
+                for folder in known.CHECKPOINTS
+                for row in forward.routes(Checkpoint.load(folder), setting, self.stderr.write)
+            ]
+        except BooruError as error:
+            raise CommandError(error.message) from error
+        if options["json"]:
+            self.stdout.write(json.dumps({"rows": rows}))
+            return
+        for row in rows:
+            self.stdout.write(
+                f"{row['checkpoint']:<12}{row['route']:<20} batch {row['batch']:>3}  {row['ms']:9.2f} ms "
+                f"{row['img_s']:8.1f} img/s  {row['rss_mib']:,} MiB"
+            )
+
+    def _beside_bare(
+        self,
+        arch: str,
+        setting: Any,
+        *,
+        side: int | None,
+        route: str,
+        decoders: int | None,
+        pictures: Path | None,
+        **options: Any,
+    ) -> None:
+        from booru_ml.benchmarks import forward
+        from booru_ml.benchmarks import pictures as samples
+
+        if not route.startswith("torch") or route not in ROUTES or ROUTES[route].missing:
+            names = ", ".join(name for name in ROUTES if name.startswith("torch"))
+            raise CommandError(f"--route of --arch is one of {names}, and needs torch (pip install 'booru-ml[gpu]').")
+        with TemporaryDirectory(prefix="booru-bench-") as folder:
+            paths = samples.found(pictures) if pictures else samples.drawn(Path(folder), mix={"jpg": 16})
+            with forward.random_checkpoint(arch, side) as checkpoint:
+                rows = [
+                    forward.beside_bare(
+                        checkpoint,
+                        paths,
+                        route=route,
+                        setting=setting,
+                        batch_size=size,
+                        decoders=decoders or config().DECODERS,
+                    )
+                    for size in setting.sizes
+                ]
+        if options["json"]:
+            self.stdout.write(json.dumps({"rows": rows}))
+            return
+        for row in rows:
+            self.stdout.write("  ".join(f"{name} {value}" for name, value in row.items()))
 
     def _pipeline(
         self, *, rounds: int, uploads: int, pictures: Path | None, without_naive: bool, **options: Any

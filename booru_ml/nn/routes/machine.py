@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +29,12 @@ def multiplies_bfloat16() -> bool:
 def versions() -> dict[str, str]:
     """Of the packages that do the arithmetic, as far as they are installed."""
     return {name: found for name in PACKAGES if (found := _version(name))}
+
+
+def give_back_memory() -> None:
+    """What was freed goes back to the kernel; glibc would keep it for the next time."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def user_cache() -> Path:
