@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from booru_ml.benchmarks import tree
 from booru_ml.conf import config
 from booru_ml.types import Picture
 
@@ -28,6 +29,10 @@ class Crew:
     def __init__(self) -> None:
         self._next = _context.Value("i", 0)
         self._crew: list[tuple[Any, Connection]] = []
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the crew so far."""
+        return sum(tree.cpu_seconds(process.pid) for process, _ in self._crew)
 
     def run(self, paths: Sequence[Path]) -> float:
         """Seconds until every picture was decoded and looked at, the ``BATCH_SIZE`` at a time."""

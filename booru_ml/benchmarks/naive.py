@@ -14,13 +14,14 @@ from booru_ml.models import AnalysisJob
 from booru_ml.types import Analysis, Picture
 
 QUEUE = "booru_ml_naive"
+TASK = "booru_ml.naive"
 _engine: Any = None
 
 
 def app() -> Celery:
     made = Celery("booru_ml_naive", broker=config().BROKER_URL, set_as_current=False, fixups=[])
     made.conf.update(task_default_queue=QUEUE, task_ignore_result=True, worker_hijack_root_logger=False)
-    made.task(name="booru_ml.naive")(analyse)
+    made.task(name=TASK)(analyse)
     signals.worker_process_init.connect(_load)
     return made
 
@@ -57,8 +58,10 @@ def analyse(job_id: int) -> None:
 def _load(**_: object) -> None:
     global _engine
     from booru_ml.checkpoint import Checkpoint
+    from booru_ml.nn import transforms
     from booru_ml.nn.engine import Engine
 
+    transforms.GAP = None  # plain resizing
     connections.close_all()
     checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
     _engine = Engine(checkpoints, runtime="torch", threads=1)

@@ -21,7 +21,7 @@ _FILTERS = {
 }
 
 # Block averages down to twice the target first: a fraction of the time, and no visible difference.
-GAP = 2.0
+GAP: float | None = 2.0
 
 
 def shape_key(preprocess: Preprocess) -> tuple[int, int, str, str, float]:

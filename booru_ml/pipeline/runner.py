@@ -196,7 +196,7 @@ class Runner:
             if held:
                 for sink in conf.sinks() if self._sinks is None else self._sinks:
                     sink(held)
-                leases.finish(batch.jobs, held)
+                leases.finish(held)
         return len(held)
 
     def _insist(self, write: Callable[[], T]) -> T:

@@ -1,0 +1,109 @@
+"""The posts of a measurement: uploads over stored pictures, beside earlier posts with results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management.base import CommandError
+from django.db import transaction
+
+from booru_ml import conf
+from booru_ml.benchmarks.samples import Posts
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.conf import config
+from booru_ml.models import AnalysisJob
+from booru_ml.pipeline import outbox
+from booru_ml.types import Analysis, Finding, FloatArray
+
+EARLIER_POSTS = 1000
+TOGETHER = 100
+PATIENCE_SECONDS = 300.0
+
+State = AnalysisJob.State
+
+
+class Board:
+    """Each upload is a new post over one of the stored pictures."""
+
+    def __init__(self, maker: Posts, paths: Sequence[Path]) -> None:
+        self._maker = maker
+        self.names = [str(default_storage.save(path.name, ContentFile(path.read_bytes()))) for path in paths]
+        """What the storage calls the pictures."""
+        self.pictures = list(zip(paths, self.names, strict=True))
+
+    def furnish(self, size: int = EARLIER_POSTS) -> None:
+        """Earlier posts with vectors as long as real ones, so that nothing is measured on an empty board."""
+        checkpoint = next((item for item in map(Checkpoint.load, config().CHECKPOINTS) if item.embedding_dim), None)
+        noise = np.random.default_rng(0)
+        for start in range(0, size, TOGETHER):
+            if checkpoint is None:
+                return
+            with transaction.atomic():
+                posts = [self._maker.point(self.names[0]) for _ in range(start, min(size, start + TOGETHER))]
+                for post in posts:
+                    post.save()
+                analyses = [_earlier(post.pk, checkpoint, noise) for post in posts]
+                for sink in conf.sinks():
+                    sink(analyses)
+
+    def upload(self, names: Sequence[str], *, queued: bool = True) -> list[int]:
+        """Commits posts and their job rows at once, and rings as an upload does; not ``queued``: nobody's work."""
+        with transaction.atomic():
+            jobs = []
+            for name in names:
+                post = self._maker.point(name)
+                post.save()
+                job = outbox.enqueue(post)
+                if job is None:
+                    raise CommandError(f"The board wants no analysis of {name}.")
+                jobs.append(job.pk)
+            if not queued:
+                AnalysisJob.objects.filter(pk__in=jobs).update(state=State.RUNNING)
+        return jobs
+
+    def wait(self, jobs: Sequence[int], check: Callable[[], None], poll: float = 0.02) -> None:
+        """Until all are done. Raises ``CommandError`` with what became of them where they are not, in time."""
+        patience = time.monotonic() + PATIENCE_SECONDS
+        rows = AnalysisJob.objects.filter(pk__in=jobs)
+        while (done := rows.filter(state=State.DONE).count()) < len(jobs):
+            check()
+            if time.monotonic() > patience:
+                states = list(rows.exclude(state=State.DONE).values_list("state", "code", "message")[:5])
+                raise CommandError(f"{len(jobs) - done} of {len(jobs)} pictures are not done: {states}")
+            time.sleep(poll)
+
+    def clear(self, jobs: Sequence[int]) -> None:
+        """Takes the posts of these jobs away, and all that hangs on them."""
+        self._maker.model._base_manager.filter(booru_jobs__in=jobs).delete()
+
+
+def _earlier(post_id: Any, checkpoint: Checkpoint, noise: np.random.Generator) -> Analysis:
+    def vector(dim: int | None) -> FloatArray:
+        drawn = noise.standard_normal(dim or 0, np.float32)
+        return drawn / np.float32(np.linalg.norm(drawn) or 1)
+
+    finding = Finding(
+        embedding=vector(checkpoint.embedding_dim),
+        style=vector(checkpoint.style_dim),
+        faces=(),
+        scores={},
+        embedding_model=checkpoint.version,
+    )
+    return Analysis(
+        job_id=0,
+        post_id=post_id,
+        pipeline_version=checkpoint.version,
+        sha256="",
+        width=1,
+        height=1,
+        frame_count=1,
+        finding=finding,
+        refusal=None,
+        timings={},
+    )
