@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 500
 """Most posts that are judged at a time."""
 SMALLEST_CHUNK = 32
-SLICE_SECONDS = 1.0
+SLICE_SECONDS = 0.3
 """How long a worker feeds at most before it turns to its pictures again."""
 
 State = Backfill.State

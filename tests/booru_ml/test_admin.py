@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from booru_ml.models import AnalysisJob, ModelVersion, Worker
+from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Worker
 
 pytestmark = pytest.mark.django_db
 JOBS = "/admin/booru_ml/analysisjob/"
@@ -38,6 +38,7 @@ def test_rows_of_the_pipeline_are_for_reading(upload, client):
     upload()
     ModelVersion.objects.create(name="lite0", version="lite0@1", sha256="0" * 64)
     Worker.objects.create(name="host:1")
-    for name in ("analysisjob", "modelversion", "worker"):
+    Backfill.objects.create(total=1, pipeline_version="lite0@1")
+    for name in ("analysisjob", "backfill", "modelversion", "worker"):
         assert client.get(f"/admin/booru_ml/{name}/").status_code == 200
         assert client.get(f"/admin/booru_ml/{name}/add/").status_code == 403

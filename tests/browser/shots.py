@@ -20,6 +20,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from deploy.demo.artist import draw
 from tests.browser import chromium
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,9 @@ def main() -> None:
         _take(page, "post")
         page.goto(f"{root}/posts")
         _take(page, "board")
+        _make_work(page, root, home)
+        page.goto(f"{root}/admin/booru_ml/queue/")
+        _take(page, "jobs")
         browser.close()
 
 
@@ -74,6 +78,21 @@ def _log_in(page: Any, root: str, home: str, name: str) -> None:
     page.fill("input[name=password]", password)
     page.click("form:has(input[name=password]) button")
     page.wait_for_url(lambda url: "/login" not in url)
+
+
+def _make_work(page: Any, root: str, home: str) -> None:
+    """Something for the job queue to show: a damaged upload, and old posts gone through."""
+    whole = io.BytesIO()
+    draw(character=3, pose=9, size=(384, 512)).image.save(whole, "JPEG")
+    page.goto(f"{root}/posts/new")
+    page.set_input_files(
+        "input[type=file]", {"name": "torn.jpg", "mimeType": "image/jpeg", "buffer": whole.getvalue()[:9000]}
+    )
+    page.check("input[name=rating][value=g]")
+    page.click("button:has-text('Upload')")
+    page.wait_for_selector("a[href*='/posts/']")
+    backfill = [sys.executable, "manage.py", "booru_backfill"]
+    subprocess.run(backfill, cwd=ROOT, env={**os.environ, "BOORU_HOME": home}, check=True, timeout=120)
 
 
 def _telling_post(page: Any, root: str) -> int:

@@ -17,6 +17,8 @@ from booru_ml.conf import post_model
 from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
+from booru_ml.pipeline import feeder, orders
+from booru_ml.pipeline.backfill import Order
 from booru_ml.types import Category, Rating, TagRef
 from tests.hosts.kit import kit
 
@@ -199,6 +201,21 @@ def test_walk_keeps_to_posts_since_a_time_or_says_that_it_knows_none(upload):
         return
     assert host().count(since=timezone.now() - timedelta(hours=1)) == 1
     assert host().walk(since=timezone.now() + timedelta(hours=1)) == []
+
+
+def test_backfill_goes_through_the_whole_board(upload, settings):
+    settings.BOORU_ML = {**settings.BOORU_ML, "BACKFILL_WAITING": 2}
+    posts = [upload() for _ in range(5)]
+    AnalysisJob.objects.all().delete()
+    orders.begin(Order())
+    queued = []
+    for _ in range(4):
+        feeder.feed(seconds=5)
+        waiting = AnalysisJob.objects.filter(state="queued")
+        queued += waiting.values_list("post_id", flat=True)
+        waiting.update(state="done", finished_at=timezone.now())
+    assert sorted(queued) == sorted(post.pk for post in posts)
+    assert orders.active() is None
 
 
 def test_uploader_of_a_post_is_the_one_of_its_facts(upload):

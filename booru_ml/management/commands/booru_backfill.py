@@ -86,13 +86,16 @@ class Command(BaseCommand):
         except BooruError as error:
             raise CommandError(error.message) from error
 
+    def _say(self, text: str) -> None:
+        self.stderr.write(text, lambda plain: plain)  # no error, so not in its colour
+
     def _begin(self, order: Order, *, resume: bool) -> Backfill:
         known = orders.resume() if resume else orders.begin(order)
         verb = "Going on with" if known.passed else "Beginning"
-        self.stderr.write(f"{verb} {known.wish}: {known.total} posts, to be analysed by {known.pipeline_version}.")
+        self._say(f"{verb} {known.wish}: {known.total} posts match, for {known.pipeline_version}.")
         running = {worker.pipeline_version for worker in facts.alive_workers()} - {"", known.pipeline_version}
         if running:
-            self.stderr.write(f"Workers still run {', '.join(sorted(running))}: restart them, or they do it their way.")
+            self._say(f"Workers still run {', '.join(sorted(running))}: restart them, or they do it their way.")
         return known
 
     def _feed(self, order: Backfill, *, wait: bool) -> None:
@@ -116,13 +119,13 @@ class Command(BaseCommand):
                     elif waiting and not fed and not facts.alive_workers():
                         ending = "No worker is at work. Start one: it goes on with this by itself."
                     elif order.state == State.PAUSED and told != order.state:
-                        self.stderr.write("Paused from elsewhere; waiting for --resume.")
+                        self._say("Paused from elsewhere; waiting for --resume.")
                     told = order.state
                     if not fed and not ending:
                         time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 ending = self._interrupted()
-        self.stderr.write(ending)
+        self._say(ending)
         self._status(as_json=False)
 
     def _interrupted(self) -> str:

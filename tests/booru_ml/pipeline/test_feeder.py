@@ -220,6 +220,22 @@ def test_cancelled_queues_no_more_and_makes_room_for_another(old_posts, few_wait
     assert work() == 2
 
 
+def test_ctrl_c_pauses(old_posts, few_waiting, monkeypatch):
+    old_posts(8)
+    fed = feeder.feed
+
+    def interrupted(**kwargs):
+        if orders.waiting():
+            raise KeyboardInterrupt
+        return fed(**kwargs)
+
+    monkeypatch.setattr(feeder, "feed", interrupted)
+    out = told()
+    assert "Paused. Go on with --resume" in out
+    assert Backfill.objects.get().state == Backfill.State.PAUSED
+    assert orders.waiting() == 5
+
+
 def test_one_active_backfill_at_most(old_posts):
     old_posts(1)
     first = orders.begin(Order())
