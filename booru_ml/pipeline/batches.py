@@ -32,6 +32,8 @@ class Batch:
 
     def __init__(self, jobs: Sequence[AnalysisJob]) -> None:
         self.jobs = {job.pk: job for job in jobs}
+        self.priority = max(job.priority for job in jobs)
+        self.claimed_at = time.monotonic()
         self.outcomes: dict[int, Picture | Refusal | Failure] = {}
         self.decode_seconds: dict[int, float] = {}
         self.known: dict[int, Mapping[str, Any]] = {}
@@ -48,6 +50,11 @@ class Batch:
     def suspect(self) -> bool:
         """True for a row that was attempted before; it travels alone."""
         return any(job.attempts > 1 for job in self.jobs.values())
+
+    def goes_before(self, other: Batch) -> bool:
+        """Whether this batch, claimed later, is the more urgent one; nobody is passed by for longer than a lease."""
+        waited = time.monotonic() - other.claimed_at
+        return self.priority > other.priority and waited < config().LEASE_SECONDS
 
     @property
     def pictures(self) -> dict[int, Picture]:

@@ -27,11 +27,12 @@ State = AnalysisJob.State
 
 
 def claim(*, limit: int, version: str, suspects: bool = True) -> list[AnalysisJob]:
-    """Takes up to ``limit`` rows, most urgent first; attempts and lease are committed before this returns.
+    """Takes up to ``limit`` rows, the most urgent; attempts and lease are committed before this returns.
 
-    A row that was attempted before is a suspect: it may have killed the worker, so it is taken alone, and only where
-    ``suspects`` allows; otherwise nothing is returned while one is first in the line. Rows that asked for another
-    version are taken over by ``version``.
+    Priorities are not mixed: a fresh upload does not wait for a batch that was filled up with old posts. A row that was
+    attempted before is a suspect: it may have killed the worker, so it is taken alone, and only where ``suspects``
+    allows; otherwise nothing is returned while one is first in the line. Rows that asked for another version are taken
+    over by ``version``.
     """
     using = database()
     rows = AnalysisJob.objects.using(using)
@@ -48,6 +49,7 @@ def claim(*, limit: int, version: str, suspects: bool = True) -> list[AnalysisJo
         if picked and picked[0].attempts:
             picked = picked[:1] if suspects else []
         picked = [job for job in picked if not job.attempts] or picked
+        picked = [job for job in picked if job.priority == picked[0].priority]
         taken_over = [job for job in picked if job.pipeline_version != version]
         picked = [job for job in picked if job.pipeline_version == version or _adopt(job, version)]
         rows.filter(pk__in=[job.pk for job in picked]).update(

@@ -1,7 +1,8 @@
 """The worker's star: claim → decode → infer → deliver, each spoke returning here.
 
-The next batch is claimed and decodes in the decoders' own processes while this one is in the network. A row that was
-attempted before travels alone, so that a picture that kills its worker takes nobody with it twice.
+The next batch is claimed and decodes in the decoders' own processes while this one is in the network; one that is more
+urgent goes first. A row that was attempted before travels alone, so that a picture that kills its worker takes nobody
+with it twice.
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class Runner:
                         break
                     if not (batch.suspect or self._over(deadline)):
                         ahead = self._take(keeper, suspects=False)
+                    if ahead and ahead.goes_before(batch):
+                        batch, ahead = ahead, batch
+                        if not batch.gather(self.stop):
+                            break
                     self._work(batch)
                     keeper.drop(batch.token)
                     batch = ahead

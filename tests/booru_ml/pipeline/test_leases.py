@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, connections
 from django.db.models.functions import Now
 
+from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import leases
 from booru_ml.pipeline.keeper import LeaseKeeper
@@ -49,12 +50,23 @@ def test_many_workers_claim_disjoint_rows(upload):
     assert set(AnalysisJob.objects.values_list("state", "attempts")) == {(State.RUNNING, 1)}
 
 
+def test_a_batch_holds_rows_of_one_priority_only(upload):
+    post = upload()
+    AnalysisJob.objects.all().delete()
+    add_jobs(post, 9)
+    AnalysisJob.objects.filter(content_key__in="3456").update(priority=AnalysisJob.Priority.BACKFILL)
+    AnalysisJob.objects.filter(content_key__in="78").update(priority=AnalysisJob.Priority.RERUN)
+    taken = [{job.content_key for job in leases.claim(limit=8, version=VERSION)} for _ in range(3)]
+    assert taken == [set("012"), set("78"), set("3456")]
+
+
 def test_attempt_and_lease_are_committed_before_the_rows_are_returned(upload):
     upload()
     (job,) = leases.claim(limit=5, version=VERSION)
     row = AnalysisJob.objects.annotate(now=Now()).get()
     assert (row.state, row.attempts, row.lease_token) == (State.RUNNING, 1, job.lease_token)
-    assert timedelta(seconds=50) < row.lease_until - row.now <= timedelta(seconds=60)
+    lease = timedelta(seconds=config().LEASE_SECONDS)
+    assert lease - timedelta(seconds=10) < row.lease_until - row.now <= lease
     assert not connection.in_atomic_block
 
 

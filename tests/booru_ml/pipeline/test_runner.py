@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from django.db.models.functions import Now
 from booru_ml.errors import CheckpointError
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import leases
+from booru_ml.pipeline.batches import Batch
 from booru_ml.pipeline.outcomes import WorkerFault
 from booru_ml.pipeline.runner import Runner
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
@@ -48,6 +50,39 @@ def test_every_upload_is_analysed_once_and_marked_done(upload, runner, heard):
     assert job.attempts == 1
     assert job.lease_token is None
     assert set(job.timings) == {"decode", "infer", "batch"}
+
+
+def test_a_fresh_upload_passes_by_old_posts_that_are_decoded_already(upload, heard):
+    """It comes while the first batch is in the network and the second one is claimed: it waits for the first alone."""
+    old = [upload() for _ in range(12)]
+    AnalysisJob.objects.update(priority=AnalysisJob.Priority.BACKFILL)
+    fresh = []
+
+    class Uploading(FakeEngine):
+        def infer(self, pictures):
+            if not fresh:
+                fresh.append(upload())
+            return super().infer(pictures)
+
+    runner = Runner(Uploading(), FakeDecoders(), version=VERSION, batch_size=4, sinks=[heard.extend])
+    assert runner.drain() == 13
+    order = [analysis.post_id for analysis in heard]
+    assert set(order[:4]) == {post.pk for post in old[:4]}
+    # The second batch was claimed before the upload: the next look at the queue is when that one's turn comes.
+    assert order.index(fresh[0].pk) == 4
+    assert runner.engine.batches == [4, 1, 4, 4]
+
+
+def test_old_posts_are_passed_by_for_no_longer_than_a_lease(upload, heard, settings):
+    settings.BOORU_ML = {**settings.BOORU_ML, "LEASE_SECONDS": 0.0001}
+    upload()
+    AnalysisJob.objects.update(priority=AnalysisJob.Priority.BACKFILL)
+    batch = Batch(leases.claim(limit=2, version=VERSION))
+    upload()
+    later = Batch(leases.claim(limit=2, version=VERSION))
+    assert later.priority > batch.priority
+    time.sleep(0.001)
+    assert not later.goes_before(batch)
 
 
 def test_refused_picture_reaches_the_sinks_as_a_refusal(upload, runner, heard):
