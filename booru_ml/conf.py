@@ -61,7 +61,7 @@ class Config:
     # Pipeline
     BROKER_URL: str = "redis://127.0.0.1:6379/0"
     BATCH_SIZE: int = 16
-    LEASE_SECONDS: float = 60.0
+    LEASE_SECONDS: float = 30.0
     MAX_ATTEMPTS: int = 3
     SETTLE_SECONDS: float = 2.0
     """How long a job waits when the host saves without a transaction, so that its form may finish first."""
