@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 
+import billiard
 from celery import signals
 
 from booru_ml.broker import app
@@ -25,6 +27,7 @@ def _serve() -> None:
 def _child_started(**_: object) -> None:
     """Each prefork child is a worker of its own, whatever its parent and the broker do."""
     signal.signal(signal.SIGTERM, _child_told_to_stop)
+    signal.signal(signal.SIGUSR2, lambda *_: worker.current().stop.set())
     _serve()
 
 
@@ -51,6 +54,16 @@ def _main_ready(sender: object = None, **_: object) -> None:
         _serve()
 
 
+def _main_told_to_stop(**_: object) -> None:
+    """Celery waits for the running tasks, and a drain is a long one: they are told to end with the batch in work."""
+    children = billiard.active_children()
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGUSR2)
+    if not children:
+        worker.current().stop.set()
+
+
 def _main_stopping(sender: object = None, **_: object) -> None:
     if not _has_children(sender):
         worker.current().close()
@@ -64,4 +77,5 @@ def _has_children(sender: object) -> bool:
 signals.worker_process_init.connect(_child_started)
 signals.worker_process_shutdown.connect(_child_stopping)
 signals.worker_ready.connect(_main_ready)
+signals.worker_shutting_down.connect(_main_told_to_stop)
 signals.worker_shutdown.connect(_main_stopping)

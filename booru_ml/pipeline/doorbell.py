@@ -18,6 +18,8 @@ TASK = "booru_ml.drain"
 TIMEOUT_SECONDS = 1.0
 PAUSE_SECONDS = 0.05
 """Least time between two messages of one process: one is enough for any number of uploads in between."""
+FAILED_PAUSE_SECONDS = 1.0
+"""The same while the broker takes none, so that a web process does not spend itself on trying."""
 
 
 class Doorbell:
@@ -46,13 +48,15 @@ class Doorbell:
         while True:
             self._rung.wait()
             self._rung.clear()
+            pause = PAUSE_SECONDS
             try:
                 self._publish()
                 DOORBELL_RINGS.inc()
             except Exception as error:
+                pause = FAILED_PAUSE_SECONDS
                 DOORBELL_FAILURES.inc()
                 logger.warning("the broker did not take the doorbell: %s; workers will find the job", error)
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
 
     def _publish(self) -> None:
         url = config().BROKER_URL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -17,6 +19,7 @@ LAUNCHER = ("-m", "django")
 STOP_SECONDS = 12.0
 PAUSE_SECONDS = 1.0
 """Before a process that died is started again."""
+_PR_SET_PDEATHSIG = 1
 
 
 def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> int:
@@ -61,4 +64,12 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, *LAUNCHER, *command, "--settings", settings, "--pythonpath", str(Path.cwd())],
         start_new_session=True,
+        preexec_fn=partial(_stop_with, os.getpid()) if sys.platform == "linux" else None,
     )
+
+
+def _stop_with(parent: int) -> None:
+    """In the child: a parent that is killed takes it along, or whoever starts the parent anew would have both."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
