@@ -6,7 +6,7 @@ Nothing that goes wrong here may reach the uploader: errors are logged and count
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
@@ -69,13 +69,12 @@ def _tags_through() -> type[Model] | None:
     return field.remote_field.through if is_relation(field) else None
 
 
-@contextmanager
-def _harmless(using: str | None) -> Iterator[None]:
+def _harmless(act: Callable[[], None], using: str | None) -> None:
     """Errors stay here; inside the upload's transaction they also undo no more than what the hook itself did."""
     try:
         inside = transaction.get_connection(using).in_atomic_block
         with transaction.atomic(using=using) if inside else nullcontext():
-            yield
+            act()
     except Exception:
         HOOK_ERRORS.inc()
         logger.exception("the upload goes on, but its analysis may have to be asked for by hand")
@@ -89,8 +88,10 @@ def post_saved(
         return
     from booru_ml.pipeline import outbox
 
-    with _harmless(using):
+    def note() -> None:
         outbox.saved(instance, created=created, tags_in_row=_tags_through() is None, using=using or outbox.database())
+
+    _harmless(note, using)
 
 
 def tags_changed(
@@ -107,6 +108,6 @@ def tags_changed(
     from booru_ml.pipeline import outbox
 
     post_ids = (pk_set or set()) if reverse else {instance.pk}
-    with _harmless(using):
-        if post_ids:
-            outbox.touch(post_ids, wiped=action in ("post_remove", "post_clear"), using=using)
+    wiped = action in ("post_remove", "post_clear")
+    if post_ids:
+        _harmless(lambda: outbox.touch(post_ids, wiped=wiped, using=using), using)

@@ -118,17 +118,21 @@ class DecoderPool:
             raise
 
     def _run(self, desk: Desk, size: int, digest: str, *, fresh: bool) -> int:
-        """Wait status of the decoding process. A warm process that was found dead is no fault of the picture, which
-        is tried once more."""
+        """Wait status of the decoding process. That it, or the warm one, was killed need not be the picture's fault
+        (memory may have been short, or somebody sent a signal), so it is tried once more."""
         for last_try in (False, True):
             try:
-                return desk.run(size, fresh=fresh)
+                status = desk.run(size, fresh=fresh)
             except TimeoutError:
                 raise self._refusal("timeout", digest) from None
             except Died:
                 logger.warning("A picture decoder ended unasked.", extra={"sha256": digest})
                 if last_try:
                     raise self._refusal("crashed", digest) from None
+                continue
+            if last_try or not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+                return status
+            logger.warning("The decoding of a picture was killed.", extra={"sha256": digest})
         raise AssertionError
 
     def _picture(self, target: int, status: int, digest: str) -> Picture:
