@@ -10,10 +10,13 @@ comma := ,
 # PostgreSQL's driver is LGPL, so it is installed only where it is asked for.
 EXTRAS := demo$(if $(filter postgres%,$(DATABASE_URL)),$(comma)postgres)
 PORT ?= 8000
+SOAK ?= 5000
+MEASURED := build/faults.jsonl
+ON_POSTGRES := $(TEST_VENV)/bin/python -m tests.postgres $(TEST_VENV)/bin/python
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-install lint format bench docs clean
+.PHONY: help install demo test test-install lint format bench faults docs clean
 
 help: ## Show this list
 	@echo "Booru ML: eyes for an image board"; echo
@@ -43,8 +46,8 @@ $(TEST_VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 
 test: test-install ## Run every test, on SQLite and on PostgreSQL (TEST_POSTGRES_URL and TEST_REDIS_URL name servers; else embedded ones)
 	@sh tests/browser/install-chromium.sh
-	$(TEST_VENV)/bin/python -m pytest
-	$(TEST_VENV)/bin/python -m tests.postgres $(TEST_VENV)/bin/python -m pytest -m "not browser" tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows
+	$(TEST_VENV)/bin/python -m pytest --ignore tests/faults
+	$(TEST_VENV)/bin/python -m tests.postgres $(TEST_VENV)/bin/python -m pytest -m "not browser" tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows tests/faults
 
 lint: test-install ## ruff, mypy, import contracts, migrations, deployment checks
 	$(TEST_VENV)/bin/ruff check .
@@ -61,6 +64,13 @@ format: test-install ## Put the code into its standard form
 
 bench: install ## Measure speed here (figures are this computer's)
 	$(VENV)/bin/python manage.py booru_bench upload
+
+faults: test-install ## Kill, freeze, fill and damage everything that analyses, some 40 minutes; SOAK=5000 pictures at the end
+	@mkdir -p build && rm -f $(MEASURED)
+	FAULTS=long FAULTS_REPORT=$(MEASURED) $(ON_POSTGRES) -m pytest tests/faults
+	FAULTS=long FAULTS_REPORT=$(MEASURED) $(TEST_VENV)/bin/python -m pytest -m "not postgres" tests/faults/test_processes.py tests/faults/test_broker.py
+	$(ON_POSTGRES) -m tests.faults --pictures $(SOAK)
+	FAULTS_REPORT=$(MEASURED) $(TEST_VENV)/bin/python -m tests.faults.report docs/reliability.md
 
 docs: test-install ## Take the pictures in docs/images anew, from the running demo
 	@sh tests/browser/install-chromium.sh

