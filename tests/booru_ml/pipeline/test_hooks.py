@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 from django.core import serializers
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import hooks, outbox
@@ -156,3 +159,17 @@ def test_rerun_takes_finished_rows_only(upload, rings):
 
 def test_post_without_a_picture_has_no_job(upload, monkeypatch):
     assert outbox.enqueue(Post(pk=1)) is None
+
+
+def test_connection_lost_inside_the_hook_raises_nothing_of_ours(upload, rings, monkeypatch):
+    @contextmanager
+    def lost(**_: object):
+        raise OperationalError("the connection is lost")
+        yield
+
+    gone = SimpleNamespace(get_connection=transaction.get_connection, atomic=lost)
+    monkeypatch.setattr(hooks, "transaction", gone)
+    with transaction.atomic():
+        post = upload()
+    assert Post.objects.filter(pk=post.pk).exists()
+    assert AnalysisJob.objects.count() == 0
