@@ -16,7 +16,6 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
-from booru_ml.conf import config
 from booru_ml.models import AnalysisJob, Backfill, Worker
 from booru_ml.pipeline import backfill, orders
 from booru_ml.pipeline.outbox import database
@@ -27,6 +26,8 @@ LISTED_GROUPS = 20
 SAMPLES = 5
 LONGEST_WAIT = 120.0
 """Seconds that a fresh upload may be due, and that the whole queue may stand still, before that counts as a fault."""
+LONGEST_WORK = 60.0
+"""Seconds that a job may be in work, decoding and waiting for its batch included."""
 RATE_MINUTES = 5
 
 
@@ -44,7 +45,7 @@ class WorkerFacts:
 @dataclass(frozen=True)
 class StuckFacts:
     """Jobs that ought to have moved: ``lapsed``: the lease ran out and nobody took over; ``slow``: in work for longer
-    than a lease; ``overdue``: fresh uploads that wait for more than ``LONGEST_WAIT``."""
+    than ``LONGEST_WORK``; ``overdue``: fresh uploads that wait for more than ``LONGEST_WAIT``."""
 
     lapsed: int
     slow: int
@@ -263,7 +264,7 @@ def _jobs() -> Any:
 
 
 def _slow() -> Q:
-    return Q(started_at__lt=Now() - timedelta(seconds=config().LEASE_SECONDS))
+    return Q(started_at__lt=Now() - timedelta(seconds=LONGEST_WORK))
 
 
 def _line(priority: int) -> Any:
