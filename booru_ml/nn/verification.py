@@ -10,7 +10,7 @@ import numpy as np
 
 from booru_ml.checkpoint.schema import HeadKind
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.routes import open_session, torch_installed
+from booru_ml.nn.routes import ROUTES, open_session, torch_installed
 from booru_ml.nn.transforms import fit
 
 if TYPE_CHECKING:
@@ -42,16 +42,16 @@ def patterns() -> list[PixelArray]:
 def verify(checkpoint: Checkpoint) -> Verdict:
     """Runs a loaded checkpoint on every runtime at hand. Raises ``CheckpointError`` for what cannot be right."""
     fitted = [fit(frame, checkpoint.preprocess) for frame in patterns()]
-    answers: dict[str, Outputs] = {}
-    if checkpoint.has_onnx:
-        answers["onnx"] = open_session(checkpoint, runtime="onnx").see(fitted)
+    exact = [name for name in ("onnx", "openvino") if checkpoint.has_onnx and not ROUTES[name].missing]
     if torch_installed() or not checkpoint.has_onnx:
-        answers["torch"] = open_session(checkpoint, runtime="torch", device="cpu").see(fitted)
+        exact.append("torch")
+    answers = {name: open_session(checkpoint, runtime=name, device="cpu").see(fitted) for name in exact}
     for outputs in answers.values():
         check(checkpoint, outputs, len(fitted))
     if len(answers) < 2:
         return Verdict(tuple(answers))
-    differences = {name: _difference(answers["onnx"][name], answers["torch"][name]) for name in checkpoint.heads}
+    first, *others = answers.values()
+    differences = {name: max(_difference(first[name], other[name]) for other in others) for name in checkpoint.heads}
     name = max(differences, key=lambda head: differences[head])
     if differences[name] > TOLERANCE:
         raise CheckpointError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import tempfile
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -38,9 +39,14 @@ def give_back_memory() -> None:
 
 
 def user_cache() -> Path:
-    """``booru-ml`` in the user's cache folder (XDG base directories)."""
+    """``booru-ml`` in the user's cache folder (XDG base directories); a temporary one for users without a home."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path("~/.cache").expanduser()) / "booru-ml"
+    if Path(base).is_absolute():
+        return Path(base) / "booru-ml"
+    try:
+        return Path.home() / ".cache" / "booru-ml"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"booru-ml-{os.getuid()}"
 
 
 @cache

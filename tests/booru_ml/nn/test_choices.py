@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,3 +77,10 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert machine.user_cache() == tmp_path / ".cache" / "booru-ml"
+    monkeypatch.setattr(Path, "home", classmethod(_homeless))
+    assert machine.user_cache().name == f"booru-ml-{os.getuid()}"
+
+
+def _homeless(cls: type[Path]) -> Path:
+    """As for a user id that no passwd file knows, in a container."""
+    raise RuntimeError("Could not determine home directory.")

@@ -42,7 +42,7 @@ def batch_for(checkpoint: Checkpoint) -> np.ndarray:
 
 def test_both_runtimes_agree_on_every_kind_of_head(checkpoint: Checkpoint) -> None:
     verdict = verify(checkpoint)
-    assert verdict.runtimes == ("onnx", "torch")
+    assert {"onnx", "torch"} <= set(verdict.runtimes)
     assert set(verdict.differences) == set(checkpoint.heads)
     assert max(verdict.differences.values()) <= TOLERANCE
 

@@ -113,7 +113,7 @@ def test_a_route_good_at_full_batches_alone_does_not_win(
 @pytest.mark.torch
 def test_bfloat16_changes_the_shipped_checkpoints_answers(checkpoint: Checkpoint) -> None:
     """Why no bfloat16 route is usual anywhere, not even on a GPU."""
-    fitted = [probe.fit(frame, checkpoint.preprocess) for frame in probe.patterns()]
+    fitted = [probe.fit(probe.patterns()[1], checkpoint.preprocess)]
     exact, half = (open_session(checkpoint, runtime=name, device="cpu").see(fitted) for name in ("onnx", "torch-bf16"))
     assert max(verification.distances(checkpoint, half, exact).values()) > probe.TOLERANCE
 
