@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from booru_ml import metrics  # noqa: F401 - registers the counters
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import facts
+from booru_ml.pipeline.figures import QueueFacts
 
 FRESH_SECONDS = 5.0
 """Scrapes in quick succession share one look into the database."""
@@ -100,7 +101,7 @@ def _families() -> Iterator[Metric]:
     yield sizes
 
 
-def _backfill(queue: facts.QueueFacts) -> Iterator[Metric]:
+def _backfill(queue: QueueFacts) -> Iterator[Metric]:
     known = facts.backfill_facts(queue)
     states = GaugeMetricFamily("booru_ml_backfill", "1 for the state of the latest backfill.", labels=["state"])
     posts = GaugeMetricFamily("booru_ml_backfill_posts", "How far the latest backfill is.", labels=["part"])

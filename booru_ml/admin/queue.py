@@ -22,6 +22,7 @@ from booru_ml.conf import config, post_model
 from booru_ml.errors import BooruError, InvalidInput
 from booru_ml.models import AnalysisJob, Backfill, Queue
 from booru_ml.pipeline import facts, orders, outbox
+from booru_ml.pipeline.figures import QueueFacts
 
 if TYPE_CHECKING:
     QueueAdminBase = admin.ModelAdmin[Queue]
@@ -139,7 +140,7 @@ class QueueAdmin(ReadOnly, QueueAdminBase):
         return _back()
 
 
-def lines(queue: facts.QueueFacts) -> list[Line]:
+def lines(queue: QueueFacts) -> list[Line]:
     """The queue from the front; held uploads only where there are any."""
     count = queue.unfinished.get
     return [
@@ -156,7 +157,7 @@ def lines(queue: facts.QueueFacts) -> list[Line]:
     ]
 
 
-def worries(queue: facts.QueueFacts) -> list[str]:
+def worries(queue: QueueFacts) -> list[str]:
     """What somebody has to look at now, worst first."""
     found = []
     if not queue.workers:

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import facts
+from booru_ml.pipeline.figures import QueueFacts
 from booru_ml.progress import span
 
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     @staticmethod
-    def _why(queue: facts.QueueFacts) -> str:
+    def _why(queue: QueueFacts) -> str:
         if not queue.workers:
             return "no worker has been seen lately; start one with `manage.py booru_worker`."
         if not queue.working:
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         return f"a job has been waiting for {queue.oldest_ready_seconds:.0f} s."
 
     @staticmethod
-    def _as_dict(queue: facts.QueueFacts) -> dict[str, Any]:
+    def _as_dict(queue: QueueFacts) -> dict[str, Any]:
         priorities = dict(AnalysisJob.Priority.choices)
         return {
             "states": queue.states,
@@ -66,7 +67,7 @@ class Command(BaseCommand):
             ],
         }
 
-    def _print(self, queue: facts.QueueFacts) -> None:
+    def _print(self, queue: QueueFacts) -> None:
         say, bold = self.stdout.write, self.style.MIGRATE_HEADING
         priorities = dict(AnalysisJob.Priority.choices)
         say(bold("Jobs"))
