@@ -48,13 +48,17 @@ class Crew(Workers):
     @property
     def everyone(self) -> list[psutil.Process]:
         """Every process that the workers started, and they themselves."""
-        return [one for main in self.mains for one in (main, *main.children(recursive=True))]
+        found: list[psutil.Process] = []
+        for main in self.mains:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [main, *main.children(recursive=True)]
+        return found
 
     @property
     def decoders(self) -> list[psutil.Process]:
         """The warm decoding processes."""
-        parents = [one for one in self.everyone if DECODER in " ".join(_command(one))]
-        return [one for one in parents if one.ppid() not in {parent.pid for parent in parents}]
+        found = {one.pid: one for one in self.everyone if DECODER in " ".join(_command(one))}
+        return [one for one in found.values() if _parent(one) not in found]
 
     def fork(self, seconds: float = 10) -> int:
         """The process id of one that decodes a picture at this very moment."""
@@ -99,6 +103,13 @@ class Crew(Workers):
                 one.kill()
             except psutil.NoSuchProcess:
                 continue
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return int(process.ppid())
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _command(process: psutil.Process) -> list[str]:

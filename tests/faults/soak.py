@@ -127,8 +127,8 @@ class Soak:
     def _shoot(self, now: float) -> None:
         victim = self.random.choice(["worker", "child", "warm decoder", "decoding process", "Redis"])
         running = set(AnalysisJob.objects.filter(state="running").values_list("pk", flat=True))
-        decoders = self.crew.decoders
         try:
+            decoders = self.crew.decoders
             if victim == "worker":
                 self.crew.kill_all()
                 self._later.append((now + 1, lambda: self.crew.celery() and None))
