@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,31 +34,63 @@ class Board:
 
     def __init__(self, maker: Posts, paths: Sequence[Path]) -> None:
         self._maker = maker
+        self._noise, self._random = np.random.default_rng(0), random.Random(0)  # noqa: S311 - no secrets
+        checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
+        self._checkpoint = next((item for item in checkpoints if item.embedding_dim), checkpoints[0])
         self.names = [str(default_storage.save(path.name, ContentFile(path.read_bytes()))) for path in paths]
         """What the storage calls the pictures."""
         self.pictures = list(zip(paths, self.names, strict=True))
 
-    def furnish(self, size: int = EARLIER_POSTS) -> None:
-        """Earlier posts with vectors as long as real ones, so that nothing is measured on an empty board."""
-        checkpoint = next((item for item in map(Checkpoint.load, config().CHECKPOINTS) if item.embedding_dim), None)
-        noise = np.random.default_rng(0)
-        for start in range(0, size, TOGETHER):
-            if checkpoint is None:
-                return
+    def point(self, name: str | None = None) -> Any:
+        """An unsaved post over the picture of this name, or over any."""
+        return self._maker.point(name or self._random.choice(self.names))
+
+    def furnish(self, size: int = EARLIER_POSTS) -> list[Any]:
+        """Earlier posts with results like real ones, so that nothing is measured on an empty board; their ids."""
+        ids: list[Any] = []
+        while len(ids) < size:
             with transaction.atomic():
-                posts = [self._maker.point(self.names[0]) for _ in range(start, min(size, start + TOGETHER))]
+                posts = [self.point() for _ in range(min(TOGETHER, size - len(ids)))]
                 for post in posts:
                     post.save()
-                analyses = [_earlier(post.pk, checkpoint, noise) for post in posts]
+                ids += [post.pk for post in posts]
+                analyses = [self.earlier(post.pk) for post in posts]
                 for sink in conf.sinks():
                     sink(analyses)
+        return ids
+
+    def earlier(self, post_id: Any, *, job_id: int = 0) -> Analysis:
+        """An analysis with vectors as long as real ones."""
+        finding = Finding(
+            embedding=self._vector(self._checkpoint.embedding_dim),
+            style=self._vector(self._checkpoint.style_dim),
+            faces=(),
+            scores={},
+            embedding_model=self._checkpoint.version,
+        )
+        return Analysis(
+            job_id=job_id,
+            post_id=post_id,
+            pipeline_version=self._checkpoint.version,
+            sha256="",
+            width=1,
+            height=1,
+            frame_count=1,
+            finding=finding,
+            refusal=None,
+            timings={},
+        )
+
+    def _vector(self, dim: int | None) -> FloatArray:
+        drawn = self._noise.standard_normal(dim or 0, np.float32)
+        return drawn / np.float32(np.linalg.norm(drawn) or 1)
 
     def upload(self, names: Sequence[str], *, queued: bool = True) -> list[int]:
         """Commits posts and their job rows at once, and rings as an upload does; not ``queued``: nobody's work."""
         with transaction.atomic():
             jobs = []
             for name in names:
-                post = self._maker.point(name)
+                post = self.point(name)
                 post.save()
                 job = outbox.enqueue(post)
                 if job is None:
@@ -81,29 +114,3 @@ class Board:
     def clear(self, jobs: Sequence[int]) -> None:
         """Takes the posts of these jobs away, and all that hangs on them."""
         self._maker.model._base_manager.filter(booru_jobs__in=jobs).delete()
-
-
-def _earlier(post_id: Any, checkpoint: Checkpoint, noise: np.random.Generator) -> Analysis:
-    def vector(dim: int | None) -> FloatArray:
-        drawn = noise.standard_normal(dim or 0, np.float32)
-        return drawn / np.float32(np.linalg.norm(drawn) or 1)
-
-    finding = Finding(
-        embedding=vector(checkpoint.embedding_dim),
-        style=vector(checkpoint.style_dim),
-        faces=(),
-        scores={},
-        embedding_model=checkpoint.version,
-    )
-    return Analysis(
-        job_id=0,
-        post_id=post_id,
-        pipeline_version=checkpoint.version,
-        sha256="",
-        width=1,
-        height=1,
-        frame_count=1,
-        finding=finding,
-        refusal=None,
-        timings={},
-    )

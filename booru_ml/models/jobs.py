@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from booru_ml.conf import post_model
 
 
+def _unfinished() -> RawSQL:
+    """The condition of the index that claims go by, as text: SQLite does not recognise it where values are bound."""
+    return RawSQL("booru_ml_analysisjob.state IN ('queued', 'running')", [], models.BooleanField())
+
+
 class JobQuerySet(models.QuerySet["AnalysisJob"]):
     def ready(self) -> JobQuerySet:
         """Rows a worker may take now: due and queued, or running under a lease that ran out."""
-        return self.filter(
+        return self.filter(_unfinished()).filter(
             models.Q(state=AnalysisJob.State.QUEUED, ready_at__lte=Now())
             | models.Q(state=AnalysisJob.State.RUNNING, lease_until__lt=Now())
         )

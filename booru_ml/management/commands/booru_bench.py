@@ -14,6 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 from booru_ml.conf import config
 from booru_ml.nn.routes import ROUTES
 
+GROWTH = (1_000, 10_000, 100_000, 1_000_000)
+
 
 class Command(BaseCommand):
     help = "Measures the plugin on this board, this database and this machine. What it writes it removes again."
@@ -36,6 +38,14 @@ class Command(BaseCommand):
         pipeline.add_argument("--pictures", type=Path, metavar="DIR", help="your own instead of drawings")
         pipeline.add_argument("--without-naive", action="store_true", help="leave out the naive way, which needs torch")
         pipeline.add_argument("--json", action="store_true", help="one JSON object")
+        growth = kinds.add_parser("growth", help="uploads, claims and stores as the job table grows; with query plans")
+        growth.add_argument("--sizes", type=int, nargs="+", default=list(GROWTH), help="rows; 1000 … 1000000")
+        growth.add_argument("--json", action="store_true", help="one JSON object")
+        priority = kinds.add_parser("priority", help="how long a fresh upload waits beside thousands of old posts")
+        priority.add_argument("--waiting", type=int, default=10_000, help="old posts in the queue (default 10000)")
+        priority.add_argument("--uploads", type=int, default=40, help="fresh uploads, one by one (default 40)")
+        priority.add_argument("--pictures", type=Path, metavar="DIR", help="your own instead of drawings")
+        priority.add_argument("--json", action="store_true", help="one JSON object")
         forward = kinds.add_parser("forward", help="the networks alone: speed and memory of every route by batch size")
         forward.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32], help="of batches; 1 4 16 32")
         forward.add_argument("--seconds", type=float, default=10.0, help="time for each checkpoint (default 10)")
@@ -162,3 +172,36 @@ class Command(BaseCommand):
         else:
             for name, value in report.items():
                 self.stdout.write(f"{name:<18}{'–' if value is None else value}")
+
+    def _growth(self, *, sizes: list[int], **options: Any) -> None:
+        from booru_ml.benchmarks import growth
+        from booru_ml.benchmarks.samples import picture
+
+        if min(sizes) < 1:
+            raise CommandError("--sizes are 1 or more.")
+        with TemporaryDirectory(prefix="booru-bench-") as folder:
+            path = Path(folder) / "picture.jpg"
+            path.write_bytes(picture())
+            report = growth.measure([path], sizes=sizes, say=self.stderr.write)
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+            return
+        for row in report["sizes"]:
+            self.stdout.write("  ".join(f"{name} {value:,}" for name, value in row.items()))
+        for plan in report["plans"]:
+            self.stdout.write(f"\n{plan}")
+
+    def _priority(self, *, waiting: int, uploads: int, pictures: Path | None, **options: Any) -> None:
+        from booru_ml.benchmarks import pictures as samples
+        from booru_ml.benchmarks import priority
+
+        if waiting < 1 or uploads < 2:
+            raise CommandError("--waiting is 1 or more, --uploads 2 or more.")
+        with TemporaryDirectory(prefix="booru-bench-") as folder:
+            paths = samples.found(pictures) if pictures else samples.drawn(Path(folder))
+            report = priority.measure(paths, waiting=waiting, uploads=uploads, say=self.stderr.write)
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+        else:
+            for name, value in report.items():
+                self.stdout.write(f"{name:<22}{value}")
