@@ -232,10 +232,11 @@ class Runner:
         self._insist(lambda: leases.fail(job, code=reason.code, message=reason.message))
 
     def _return(self, batch: Batch) -> None:
-        """Gives unfinished rows back as if they had not been taken; where even that fails, their lease runs out."""
+        """Gives unfinished rows back as if they had not been taken, as soon as the database is there again; where even
+        that fails, their lease runs out."""
         batch.abandon()
         try:
-            leases.give_back(list(batch.jobs.values()))
+            self._insist(lambda: leases.give_back(list(batch.jobs.values())))
         except (DatabaseError, InterfaceError) as error:
             connections[database()].close()
             logger.warning("rows not given back, their lease will run out: %s", error)
