@@ -72,7 +72,7 @@ class Command(BaseCommand):
         checkpoint = Checkpoint.load(dir)
         verdict = verify(checkpoint)
         self._describe(checkpoint)
-        self.stdout.write(f"  every sum is right; ran on {' and '.join(verdict.runtimes)}")
+        self.stdout.write(f"  every sum is right; ran on {', '.join(verdict.runtimes)}")
         for head, difference in verdict.differences.items():
             self.stdout.write(f"  {head}: runtimes differ by {difference:.1e}")
         self.stdout.write(self.style.SUCCESS("  sound"))
