@@ -54,9 +54,11 @@ def main(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    measured = table([Record(**json.loads(line)) for line in lines])
+    records = [Record(**json.loads(line)) for line in lines]
+    latest = {(row.fault, row.injected, row.database): row for row in records}
+    measured = table(list(latest.values()))
     page.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}", encoding="utf-8")
-    print(f"{len(lines)} faults written to {page}")
+    print(f"{len(latest)} faults written to {page}")
 
 
 if __name__ == "__main__":

@@ -249,3 +249,23 @@ def test_rows_of_another_version_are_taken_over_without_doubles(upload, runner, 
     assert runner.drain() == 0
     assert AnalysisJob.objects.get(pipeline_version="old@1").code == "superseded"
     assert len(heard) == 1
+
+
+def test_rows_are_given_back_once_the_database_is_back(upload, runner, monkeypatch):
+    upload()
+    give_back, tries = leases.give_back, []
+
+    def away_at_first(jobs, **how):
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("the database system is starting up")
+        give_back(jobs, **how)
+
+    def broken(pictures):
+        raise ImportError
+
+    monkeypatch.setattr(leases, "give_back", away_at_first)
+    runner.engine.before = broken
+    with pytest.raises(WorkerFault):
+        runner.drain()
+    assert list(AnalysisJob.objects.values_list("state", "attempts")) == [(State.QUEUED, 0)]
