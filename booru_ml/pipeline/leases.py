@@ -36,13 +36,13 @@ def claim(*, limit: int, version: str, suspects: bool = True) -> list[AnalysisJo
     """
     using = database()
     rows = AnalysisJob.objects.using(using)
-    if not rows.ready().exists():
+    if not rows.any_ready():
         return []
     token = uuid.uuid4()
     with transaction.atomic(using=using):
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
         _quarantine_worn_out(rows)
-        first = rows.ready().order_by("-priority", "ready_at", "pk")
+        first = rows.ready().in_line()
         if connections[using].features.has_select_for_update_skip_locked:
             first = first.select_for_update(skip_locked=True, of=("self",))
         picked = list(first[:limit])

@@ -182,7 +182,7 @@ class Worker:
     def ready(self) -> bool:
         """Whether anything is ready or about to be: an idle worker never loads the networks for nothing."""
         rows = AnalysisJob.objects.using(database())
-        return rows.ready().exists() or leases.soonest(within=config().SETTLE_SECONDS) is not None
+        return rows.any_ready() or leases.soonest(within=config().SETTLE_SECONDS) is not None
 
     def _idle(self) -> bool:
         try:
