@@ -49,7 +49,7 @@ class Command(BaseCommand):
         forward = kinds.add_parser("forward", help="the networks alone: speed and memory of every route by batch size")
         forward.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32], help="of batches; 1 4 16 32")
         forward.add_argument("--seconds", type=float, default=10.0, help="time for each checkpoint (default 10)")
-        forward.add_argument("--compiled", action="store_true", help="compiling routes too; a minute more for each")
+        forward.add_argument("--compiled", action="store_true", help="compiling routes too; minutes more for each")
         forward.add_argument(
             "--arch", metavar="NAME", help="instead: a timm architecture, random weights, beside its bare model"
         )

@@ -30,7 +30,7 @@ class Command(BaseCommand):
             "probe", help="measure which route runs the configured checkpoints fastest here; workers then take it"
         )
         probe.add_argument("--missing", action="store_true", help="only what was not measured on this machine yet")
-        probe.add_argument("--compiled", action="store_true", help="compiling routes too; each takes a minute to start")
+        probe.add_argument("--compiled", action="store_true", help="compiling routes too; each takes minutes to start")
         probe.add_argument("--seconds", type=float, default=5.0, help="time for each checkpoint; default: %(default)s")
         probe.add_argument(
             "--tolerance",

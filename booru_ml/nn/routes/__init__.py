@@ -36,7 +36,7 @@ INSTALL = {
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """``graph``: runs the folder's model.onnx, else its weights in torch. ``half``: multiplies in bfloat16.
-    ``compiled``: takes a minute to start."""
+    ``compiled``: takes minutes to start."""
 
     name: str
     packages: tuple[str, ...]
