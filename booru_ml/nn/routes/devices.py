@@ -60,7 +60,7 @@ class Cuda:
     def __init__(self, name: str) -> None:
         self.torch = torch.device(name)
         self.rows = GPU_ROWS
-        # Convolutions in TF32, torch's default, keep 10 bits: scores of small networks move by up to 0.01.
+        # Convolutions in TF32, torch's default, keep 10 bits of a number: too few for scores within 1e-3.
         torch.backends.cudnn.allow_tf32 = False
 
     def upload(self, pixels: PixelArray, /) -> Tensor:
