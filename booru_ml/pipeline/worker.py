@@ -132,6 +132,8 @@ class Worker:
 
     def reconcile(self) -> None:
         """The timer of a Celery process: finds rows whose doorbell was lost, even with the broker away or deaf."""
+        self.heartbeat()
+        connections.close_all()
         while not self.stop.wait(self._until_next_look()):
             self.heartbeat()
             while self.drain(SLICE_SECONDS):

@@ -60,6 +60,12 @@ class Crew(Workers):
         found = {one.pid: one for one in self.everyone if DECODER in " ".join(_command(one))}
         return [one for one in found.values() if _parent(one) not in found]
 
+    @staticmethod
+    def lasting(main: int) -> set[psutil.Process]:
+        """A worker and its children, without those that are there to be used up."""
+        process = psutil.Process(main)
+        return {process, *(one for one in process.children() if DECODER not in " ".join(_command(one)))}
+
     def fork(self, seconds: float = 10) -> int:
         """The process id of one that decodes a picture at this very moment."""
         patience = time.monotonic() + seconds
