@@ -22,7 +22,7 @@ from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import outbox
 from booru_ml.types import Analysis, Finding, FloatArray
 
-EARLIER_POSTS = 1000
+EARLIER_POSTS = 600
 TOGETHER = 100
 PATIENCE_SECONDS = 300.0
 

@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -16,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from booru_ml import conf
 from booru_ml.benchmarks.board import Board
-from booru_ml.benchmarks.samples import Posts
+from booru_ml.benchmarks.samples import Posts, picture
 from booru_ml.benchmarks.stage import stage
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
@@ -30,13 +29,13 @@ CHUNK = 5_000
 State, Priority = AnalysisJob.State, AnalysisJob.Priority
 
 
-def measure(
-    paths: Sequence[Path], *, sizes: Sequence[int], say: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
+def measure(sizes: Sequence[int], *, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Median milliseconds of an upload's row, of a claim and of storing a batch at each number of job rows, and how the
     database plans the claim at the largest. On an empty database of its own."""
-    with stage():
-        board = Board(Posts(), paths[:1])
+    with stage() as folder:
+        path = folder / "picture.jpg"
+        path.write_bytes(picture())
+        board = Board(Posts(), [path])
         posts = board.furnish()
         numbers = itertools.count()
         table: list[dict[str, Any]] = []

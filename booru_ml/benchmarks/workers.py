@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,16 +16,17 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from booru_ml.benchmarks import tree
-from booru_ml.benchmarks.limit import cores
 
 STOP_SECONDS = 15
 
 
 class CeleryWorkers:
-    """A Celery main process with one child per core, of the app that ``find_app`` gives. A context manager."""
+    """A Celery main process with one child per core, of the app that ``find_app`` gives, on all cores or on the first
+    ``most``. A context manager."""
 
-    def __init__(self, find_app: Callable[[], Any], log: Path, *, queue: str) -> None:
+    def __init__(self, find_app: Callable[[], Any], log: Path, *, queue: str, most: int | None = None) -> None:
         self._find_app, self._log, self._queue = find_app, log, queue
+        self._cores = sorted(os.sched_getaffinity(0))[:most]
         self._process: Any = None
 
     @property
@@ -35,6 +38,13 @@ class CeleryWorkers:
         if not self._process.is_alive():
             raise CommandError(f"The workers of the measurement ended: {self._log.read_text()[-2000:]}")
 
+    def sleep(self) -> None:
+        """Stands still, so that others have the queue to themselves."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
     def cpu_seconds(self) -> float:
         return tree.cpu_seconds(self.pid)
 
@@ -43,13 +53,17 @@ class CeleryWorkers:
 
     def __enter__(self) -> Self:
         connections.close_all()
-        arguments = ["worker", "-c", str(cores()), "-Q", self._queue, "-l", "warning"]
+        arguments = ["worker", "-c", str(len(self._cores)), "-Q", self._queue, "-l", "warning"]
         arguments += ["--without-gossip", "--without-mingle"]
         self._process = multiprocessing.get_context("fork").Process(target=self._serve, args=(arguments,))
         self._process.start()
+        while os.getpgid(self.pid) != self.pid and self._process.is_alive():
+            time.sleep(0.01)
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self.wake()
         self._process.terminate()
         self._process.join(STOP_SECONDS)
         if self._process.is_alive():
@@ -58,6 +72,7 @@ class CeleryWorkers:
 
     def _serve(self, arguments: Sequence[str]) -> None:
         os.setsid()
+        os.sched_setaffinity(0, self._cores)
         with self._log.open("ab", buffering=0) as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)

@@ -1,0 +1,65 @@
+"""The measurements run from end to end, on a board of their own; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(6):
+        Image.effect_noise((160, 120 + number), 40).convert("RGB").save(folder / f"{number}.png")
+    return folder
+
+
+def bench(home: Path, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "booru_bench", *arguments, "--json"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "BOORU_HOME": str(home),
+            "OMP_NUM_THREADS": "1",
+            "DJANGO_SETTINGS_MODULE": "deploy.demo.settings",
+        },
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.torch
+def test_every_way_brings_every_picture_to_its_suggestions(tmp_path: Path, pictures: Path) -> None:
+    home = tmp_path / "home"
+    report = bench(home, "pipeline", "--rounds", "1", "--uploads", "2", "--pictures", str(pictures))
+    assert report["pictures"] == 6
+    for name in ("limit_img_s", "ours_img_s", "naive_img_s", "latency_p50_s", "latency_p95_s", "cpu_s_per_image"):
+        assert report[name] > 0, name
+    assert report["ratio_naive"] == pytest.approx(report["ours_img_s"] / report["naive_img_s"], rel=0.02)
+    assert report["ratio_limit"] == pytest.approx(report["ours_img_s"] / report["limit_img_s"], rel=0.02)
+    assert 100 < report["pss_mib"] < 2000
+    # The real board has seen nothing of it: it was not even migrated.
+    assert not (home / "board.sqlite3").exists() or not (home / "board.sqlite3").stat().st_size
+    assert not list(home.glob("pictures/*"))
+
+
+def test_growth_is_measured_by_real_claims_and_stores(tmp_path: Path) -> None:
+    report = bench(tmp_path / "home", "growth", "--sizes", "1000", "2000")
+    assert [row["rows"] for row in report["sizes"]] == [1000, 2000]
+    assert all(row["claim_ms"] > 0 and row["store_ms"] > 0 for row in report["sizes"])
+    # No statement of a claim reads the table from end to end.
+    assert not any("SCAN booru_ml_analysisjob" in plan and "USING INDEX" not in plan for plan in report["plans"])
