@@ -80,8 +80,8 @@ class Config:
     """Longest side, in pixels, of decoded pictures; larger ones are reduced by a whole number."""
     DECODE_MEMORY: int = 1024 * 2**20
     DECODE_CPU_SECONDS: int = 20
-    DECODERS: int = 2
-    """Decode children of one worker."""
+    DECODERS: int = 1
+    """Decode children of one worker. One keeps up with the networks on a CPU; a GPU wants one per core."""
 
     # Models
     CHECKPOINTS: tuple[str | Path, ...] = (CHECKPOINTS / "booru-lite", CHECKPOINTS / "nsfwjs")

@@ -29,6 +29,9 @@ from embeddings.store import box_of, readable
 BACKGROUND = 256
 """How many of the board's pictures stand for strangers."""
 LOOK_SECONDS = 0.5
+TOGETHER_SECONDS = 0.1
+GROWN_SECONDS = 30.0
+"""How often the board is asked whether it has outgrown its background."""
 WAITING = 1000
 CHUNK = 5000
 KEPT = 6
@@ -61,6 +64,8 @@ class Room:
     def __init__(self) -> None:
         self._held: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
         self._looked: dict[tuple[str, str], float] = {}
+        self._grown: dict[tuple[str, str], float] = {}
+        self._counted = (-TOGETHER_SECONDS, 0)
         self._lock = threading.Lock()
 
     def snapshot(self, model_version: str, kind: str, *, known: Revision | None = None) -> Snapshot:
@@ -74,18 +79,32 @@ class Room:
                 return held
             fresh = load(model_version, kind)
             self._held[space] = fresh
-            self._looked[space] = time.monotonic()
+            self._looked[space] = self._grown[space] = time.monotonic()
             while len(self._held) > KEPT:
-                self._looked.pop(self._held.popitem(last=False)[0], None)
+                gone = self._held.popitem(last=False)[0]
+                del self._looked[gone], self._grown[gone]
             return fresh
 
     def _outgrown(self, space: tuple[str, str], held: Snapshot) -> bool:
-        if time.monotonic() - self._looked[space] < LOOK_SECONDS:
+        now = time.monotonic()
+        if now - self._looked[space] < LOOK_SECONDS:
             return False
-        self._looked[space] = time.monotonic()
-        if (Support.objects.count(), _reach(*space)[1]) != (held.support_count, held.reach):
+        self._looked[space] = now
+        if now - self._grown[space] >= GROWN_SECONDS:
+            self._grown[space] = now
+            if _reach(*space)[1] != held.reach:
+                return True
+        if self._support_count(now) != held.support_count:
             return True
         return bool(held.waiting) and _analysed(space[0], held.waiting).exists()
+
+    def _support_count(self, now: float) -> int:
+        """Counted once for all spaces of a question."""
+        counted, count = self._counted
+        if now - counted > TOGETHER_SECONDS:
+            count = Support.objects.count()
+            self._counted = now, count
+        return count
 
 
 room = Room()

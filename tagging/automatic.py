@@ -20,7 +20,7 @@ from tagging.rules import confirms, may_apply
 State = Suggestion.State
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def apply(post_ids: Collection[Any], *, job_ids: Collection[int] = ()) -> int:
     """Applies what clears its category's bar on these posts; returns how many suggestions that were.
 

@@ -30,7 +30,7 @@ class Bulk:
 # --- From the networks --------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def suggest(analyses: Sequence[Analysis]) -> None:
     """Sink: turns findings into suggestions and applies those that the operators opened for it.
 

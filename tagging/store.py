@@ -15,7 +15,7 @@ _RESCORED = ["score", "source", "model_version", "gallery_revision", "evidence",
 _KEY = ["post", "category", "name"]
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) -> None:
     """Makes the open suggestions of these posts what ``wanted`` (by post id) says.
 

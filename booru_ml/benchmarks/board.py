@@ -22,7 +22,7 @@ from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import outbox
 from booru_ml.types import Analysis, Finding, FloatArray
 
-EARLIER_POSTS = 600
+EARLIER_POSTS = 3000
 TOGETHER = 100
 PATIENCE_SECONDS = 300.0
 
@@ -46,7 +46,8 @@ class Board:
         return self._maker.point(name or self._random.choice(self.names))
 
     def furnish(self, size: int = EARLIER_POSTS) -> list[Any]:
-        """Earlier posts with results like real ones, so that nothing is measured on an empty board; their ids."""
+        """Earlier posts with vectors, so that nothing is measured on an empty board; their ids."""
+        remember, *_ = conf.sinks()
         ids: list[Any] = []
         while len(ids) < size:
             with transaction.atomic():
@@ -54,9 +55,7 @@ class Board:
                 for post in posts:
                     post.save()
                 ids += [post.pk for post in posts]
-                analyses = [self.earlier(post.pk) for post in posts]
-                for sink in conf.sinks():
-                    sink(analyses)
+                remember([self.earlier(post.pk) for post in posts])
         return ids
 
     def earlier(self, post_id: Any, *, job_id: int = 0) -> Analysis:
@@ -100,7 +99,7 @@ class Board:
                 AnalysisJob.objects.filter(pk__in=jobs).update(state=State.RUNNING)
         return jobs
 
-    def wait(self, jobs: Sequence[int], check: Callable[[], None], poll: float = 0.02) -> None:
+    def wait(self, jobs: Sequence[int], check: Callable[[], None], poll: float = 0.05) -> None:
         """Until all are done. Raises ``CommandError`` with what became of them where they are not, in time."""
         patience = time.monotonic() + PATIENCE_SECONDS
         rows = AnalysisJob.objects.filter(pk__in=jobs)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
@@ -14,9 +15,11 @@ import numpy as np
 
 from booru_ml.benchmarks import tree
 from booru_ml.conf import config
+from booru_ml.pipeline.images.zygote import LARGE_PAGES
 from booru_ml.types import Picture
 
-_context = multiprocessing.get_context("fork")
+# New processes rather than forks, since only at its start does one take the allocator's setting that decoders have.
+_context = multiprocessing.get_context("spawn")
 
 
 def cores() -> int:
@@ -54,12 +57,13 @@ class Crew:
         return perf_counter() - begun
 
     def __enter__(self) -> Self:
-        for _ in range(cores()):
-            pipe, theirs = _context.Pipe()
-            process = _context.Process(target=_serve, args=(theirs, self._next), daemon=True)
-            process.start()
-            theirs.close()
-            self._crew.append((process, pipe))
+        with _environment(LARGE_PAGES):
+            for _ in range(cores()):
+                pipe, theirs = _context.Pipe()
+                process = _context.Process(target=_serve, args=(theirs, self._next), daemon=True)
+                process.start()
+                theirs.close()
+                self._crew.append((process, pipe))
         for process, pipe in self._crew:
             if not _answers(process, pipe):
                 raise RuntimeError("no engine can be built here; manage.py booru_model verify says why")
@@ -70,6 +74,17 @@ class Crew:
             pipe.close()
             process.join(5)
             process.kill()
+
+
+@contextmanager
+def _environment(changed: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _answers(process: Any, pipe: Connection) -> bool:
@@ -83,12 +98,15 @@ def _answers(process: Any, pipe: Connection) -> bool:
 
 
 def _serve(pipe: Connection, following: Any) -> None:
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.nn.engine import Engine
     from booru_ml.pipeline.images import Limits, decode
-    from booru_ml.pipeline.worker import build_engine
 
-    limits = Limits.from_config()
+    limits, known = Limits.from_config(), config()
     decode.prepare(limits)
-    engine = build_engine()
+    checkpoints = [Checkpoint.load(folder) for folder in known.CHECKPOINTS]
+    engine = Engine(checkpoints, runtime=known.RUNTIME, device=known.DEVICE, threads=known.THREADS)
+    engine.warm_up()
     pipe.send(True)
     try:
         while True:

@@ -36,7 +36,7 @@ def measure(paths: Sequence[Path], *, rounds: int, say: Callable[[str], None] = 
             for workers, other in ((one, all_), (all_, one)):
                 other.sleep()
                 workers.wake()
-                rate = len(paths) / Ours(workers, board).run()
+                rate, _ = Ours(workers, board).round(len(paths))
                 if number >= 0:
                     rates[workers].append(rate)
                 say(f"round {number + 1} of {rounds}: {1 if workers is one else cores()} workers {rate:.1f} pictures/s")

@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 State = AnalysisJob.State
 
 
-def claim(*, limit: int, version: str, suspects: bool = True) -> list[AnalysisJob]:
+def claim(*, limit: int, version: str, suspects: bool = True, looked: bool = False) -> list[AnalysisJob]:
     """Takes up to ``limit`` rows, the most urgent; attempts and lease are committed before this returns.
 
     Priorities are not mixed: a fresh upload does not wait for a batch that was filled up with old posts. A row that was
     attempted before is a suspect: it may have killed the worker, so it is taken alone, and only where ``suspects``
     allows; otherwise nothing is returned while one is first in the line. Rows that asked for another version are taken
-    over by ``version``.
+    over by ``version``. ``looked``: the caller has just seen that something is ready.
     """
     using = database()
     rows = AnalysisJob.objects.using(using)
-    if not rows.any_ready():
+    if not looked and not rows.any_ready():
         return []
     token = uuid.uuid4()
     with transaction.atomic(using=using):

@@ -64,7 +64,7 @@ class Runner:
         before = self.pictures
         with LeaseKeeper() as keeper:
             ahead = None
-            batch = self._take(keeper) or self._settle(keeper, deadline)
+            batch = self._take(keeper, looked=True) or self._settle(keeper, deadline)
             if batch and len(batch.jobs) == self.batch_size:
                 doorbell.ring()  # More may be waiting: let another worker help.
             try:
@@ -97,8 +97,8 @@ class Runner:
     def _over(self, deadline: float | None) -> bool:
         return self.stop.is_set() or (deadline is not None and time.monotonic() >= deadline)
 
-    def _take(self, keeper: LeaseKeeper, *, suspects: bool = True) -> Batch | None:
-        jobs = leases.claim(limit=self.batch_size, version=self.version, suspects=suspects)
+    def _take(self, keeper: LeaseKeeper, *, suspects: bool = True, looked: bool = False) -> Batch | None:
+        jobs = leases.claim(limit=self.batch_size, version=self.version, suspects=suspects, looked=looked)
         if not jobs:
             return None
         batch = Batch(jobs)

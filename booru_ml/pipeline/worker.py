@@ -6,6 +6,7 @@ The Celery task, the timer of each Celery child and ``manage.py booru_worker`` a
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -203,6 +204,7 @@ class Worker:
                 decoders = parts.enter_context(build_decoders())
                 self._runner = Runner(engine, decoders, version=engine.version, stop=self.stop)
                 self._parts = parts.pop_all()
+            gc.freeze()  # What stays for good need not be walked through by every collection.
             logger.info(
                 "worker ready",
                 extra={"pipeline_version": engine.version, "seconds": round(time.perf_counter() - begun, 2)},
@@ -247,6 +249,7 @@ class Worker:
     def _dismantle(self) -> None:
         self._earlier = self.pictures, self.batches
         self._runner = None
+        gc.unfreeze()
         try:
             self._parts.close()
         except Exception as error:

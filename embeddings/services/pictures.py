@@ -18,7 +18,7 @@ NEIGHBOURS = 200
 """The most that one question may ask for."""
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def remember(analyses: Sequence[Analysis]) -> None:
     """Keeps the vectors of these analyses; of two for one post the later job speaks."""
     latest = {item.post_id: item for item in sorted(analyses, key=lambda item: item.job_id)}

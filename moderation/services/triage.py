@@ -27,7 +27,7 @@ UNDECIDED = frozenset({"pending", "flagged"})
 GONE = "deleted"
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def triage(analyses: Sequence[Analysis]) -> None:
     """Stores the flags that follow and keeps the queue. Idempotent; a constant number of queries per batch.
 

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def looks_every_time(monkeypatch):
-    monkeypatch.setattr(gallery, "LOOK_SECONDS", 0.0)
+    for name in ("LOOK_SECONDS", "GROWN_SECONDS"):
+        monkeypatch.setattr(gallery, name, 0.0)
+    monkeypatch.setattr(gallery, "TOGETHER_SECONDS", -1.0)
 
 
 def names(room: Room, kind: str = "picture") -> list[str]:

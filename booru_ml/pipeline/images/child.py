@@ -89,6 +89,11 @@ class Memory:
         wire.SIZE.pack_into(self._size, 0, size)
 
     @property
+    def answered(self) -> bool:
+        """Whether there is a header; the parent clears it before each picture."""
+        return any(self.out[: wire.HEADER_BYTES])
+
+    @property
     def picture(self) -> memoryview:
         (size,) = wire.SIZE.unpack_from(self._size)
         return memoryview(self.source)[:size]
@@ -115,8 +120,12 @@ class Child:
             self._fork()
         before, self._seen = self._seen, self._seen + 1
         _, status = os.waitpid(self._pid, os.WUNTRACED)
-        if os.WIFSTOPPED(status):
-            return 0, before
+        while os.WIFSTOPPED(status):
+            if self._memory.answered:
+                return 0, before
+            # Somebody else stopped it in the middle of its work.
+            os.kill(self._pid, signal.SIGCONT)
+            _, status = os.waitpid(self._pid, os.WUNTRACED)
         self._pid = 0
         return status, before
 

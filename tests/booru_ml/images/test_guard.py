@@ -75,7 +75,6 @@ def wait_until_gone(pid: int, seconds: float = 10) -> bool:
         ("raise MemoryError", "resources"),
         ("spin", "resources"),
         ("spin on", "crashed"),
-        ("stop", "crashed"),
     ],
 )
 def test_a_deadly_picture_is_refused_and_the_next_one_decoded(deed: str, code: str, rogues: DecoderPool) -> None:
@@ -99,6 +98,11 @@ def test_a_picture_that_makes_the_decoder_wait_is_refused_in_time(monkeypatch: p
 def test_a_lying_decoder_is_not_believed(lie: str, rogues: DecoderPool) -> None:
     assert refusal(rogues, b"lies:" + lie.encode()).code == "crashed"
     assert works(rogues)
+
+
+def test_a_decoder_that_somebody_stops_goes_on(rogues: DecoderPool) -> None:
+    assert rogues.submit(io.BytesIO(b"lies:none, but stopped in between")).result(timeout=60).width == 4
+    assert refusal(rogues, b"rogue:stop").extra["detail"] == "stop had no effect"
 
 
 def process_of_next_picture(pool: DecoderPool) -> int:
