@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def analyse(job_id: int) -> None:
 
 def _load(**_: object) -> None:
     global _engine
+    # Before torch is imported: threads that it does not use would spin beside it.
+    os.environ["OMP_NUM_THREADS"] = "1"
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn import transforms
     from booru_ml.nn.engine import Engine
