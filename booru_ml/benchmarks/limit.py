@@ -98,6 +98,8 @@ def _answers(process: Any, pipe: Connection) -> bool:
 
 
 def _serve(pipe: Connection, following: Any) -> None:
+    from threadpoolctl import threadpool_limits
+
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn.engine import Engine
     from booru_ml.pipeline.images import Limits, decode
@@ -107,6 +109,7 @@ def _serve(pipe: Connection, following: Any) -> None:
     checkpoints = [Checkpoint.load(folder) for folder in known.CHECKPOINTS]
     engine = Engine(checkpoints, runtime=known.RUNTIME, device=known.DEVICE, threads=known.THREADS)
     engine.warm_up()
+    threadpool_limits(known.THREADS)
     pipe.send(True)
     try:
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -58,8 +57,8 @@ def analyse(job_id: int) -> None:
 
 def _load(**_: object) -> None:
     global _engine
-    # Before torch is imported: threads that it does not use would spin beside it.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    from threadpoolctl import threadpool_limits
+
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn import transforms
     from booru_ml.nn.engine import Engine
@@ -69,3 +68,4 @@ def _load(**_: object) -> None:
     checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
     _engine = Engine(checkpoints, runtime="torch", threads=1)
     _engine.warm_up()
+    threadpool_limits(1)  # threads of NumPy that are not used would spin beside it

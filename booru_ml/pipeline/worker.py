@@ -41,11 +41,15 @@ DATABASE_PAUSE = 2.0
 
 def build_engine() -> Any:
     """The configured networks, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
+    from threadpoolctl import threadpool_limits
+
     from booru_ml import registry
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn.engine import Engine
     from booru_ml.nn.routes import choices_in
 
+    # NumPy's and FAISS's own threads, too: idle ones spin, and take the time of the networks and the decoders.
+    threadpool_limits(config().THREADS)
     checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
     engine = Engine(
         checkpoints,
