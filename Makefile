@@ -62,15 +62,10 @@ format: test-install ## Put the code into its standard form
 	$(TEST_VENV)/bin/ruff check --fix .
 	$(TEST_VENV)/bin/ruff format .
 
-bench: install ## Measure speed here (figures are this computer's)
-	$(VENV)/bin/python manage.py booru_bench upload
-
-faults: test-install ## Kill, freeze, fill and damage everything that analyses, some 40 minutes; SOAK=5000 pictures at the end
-	@mkdir -p build && rm -f $(MEASURED)
-	FAULTS=long FAULTS_REPORT=$(MEASURED) $(ON_POSTGRES) -m pytest tests/faults
-	FAULTS=long FAULTS_REPORT=$(MEASURED) $(TEST_VENV)/bin/python -m pytest -m "not postgres" tests/faults/test_processes.py tests/faults/test_broker.py
-	$(ON_POSTGRES) -m tests.faults --pictures $(SOAK)
-	FAULTS_REPORT=$(MEASURED) $(TEST_VENV)/bin/python -m tests.faults.report docs/reliability.md
+bench: test-install ## Measure speed here: uploads, and the pipeline beside the bare arithmetic and the naive way
+	@$(TEST_VENV)/bin/python manage.py migrate --verbosity 0
+	$(TEST_VENV)/bin/python manage.py booru_bench upload
+	$(TEST_VENV)/bin/python manage.py booru_bench pipeline
 
 docs: test-install ## Take the pictures in docs/images anew, from the running demo
 	@sh tests/browser/install-chromium.sh
