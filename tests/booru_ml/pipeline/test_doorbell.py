@@ -62,7 +62,7 @@ def test_ring_returns_at_once(server, bell, state):
     until(lambda: waiting(server) == 1)
     {"alive": lambda: None, "dead": server.kill, "frozen": server.freeze}[state]()
     failures = doorbell.DOORBELL_FAILURES._value.get()
-    assert cost(bell) < 0.1
+    assert cost(bell) < doorbell.TIMEOUT_SECONDS / 2  # who waited for the broker would wait for all of it
     if state != "alive":
         until(lambda: doorbell.DOORBELL_FAILURES._value.get() > failures)
 
