@@ -31,7 +31,7 @@ BACKGROUND = 256
 LOOK_SECONDS = 0.5
 TOGETHER_SECONDS = 0.1
 GROWN_SECONDS = 30.0
-"""How often the board is asked whether it has outgrown its background."""
+"""How often a board is asked whether it has outgrown its background, once that is complete."""
 WAITING = 1000
 CHUNK = 5000
 KEPT = 6
@@ -90,7 +90,8 @@ class Room:
         if now - self._looked[space] < LOOK_SECONDS:
             return False
         self._looked[space] = now
-        if now - self._grown[space] >= GROWN_SECONDS:
+        young = len(held.supports.background) < BACKGROUND
+        if held.subjects and (young or now - self._grown[space] >= GROWN_SECONDS):
             self._grown[space] = now
             if _reach(*space)[1] != held.reach:
                 return True
