@@ -30,6 +30,7 @@ BACKGROUND = 256
 """How many of the board's pictures stand for strangers."""
 LOOK_SECONDS = 0.5
 TOGETHER_SECONDS = 0.1
+"""For how long one count of the supports serves all spaces of a question."""
 GROWN_SECONDS = 30.0
 """How often a board is asked whether it has outgrown its background, once that is complete."""
 WAITING = 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,18 +99,15 @@ def _answers(process: Any, pipe: Connection) -> bool:
 
 
 def _serve(pipe: Connection, following: Any) -> None:
-    from threadpoolctl import threadpool_limits
+    import django
 
-    from booru_ml.checkpoint import Checkpoint
-    from booru_ml.nn.engine import Engine
+    django.setup()
     from booru_ml.pipeline.images import Limits, decode
+    from booru_ml.pipeline.worker import load_engine
 
-    limits, known = Limits.from_config(), config()
+    limits = Limits.from_config()
     decode.prepare(limits)
-    checkpoints = [Checkpoint.load(folder) for folder in known.CHECKPOINTS]
-    engine = Engine(checkpoints, runtime=known.RUNTIME, device=known.DEVICE, threads=known.THREADS)
-    engine.warm_up()
-    threadpool_limits(known.THREADS)
+    engine = load_engine()
     pipe.send(True)
     try:
         while True:
@@ -132,7 +130,7 @@ def _taker(following: Any, paths: Sequence[Path], batch: int) -> Callable[[], li
 
 
 def _decoded(path: Path, limits: Any, decode: Callable[..., Any]) -> Picture:
-    with path.open("rb") as file:
-        found = decode(file, memoryview(path.read_bytes()), limits)
+    data = path.read_bytes()
+    found = decode(io.BytesIO(data), memoryview(data), limits)
     frames = tuple(np.asarray(frame) for frame in found.frames)
     return Picture(frames, found.width, found.height, found.frame_count, found.format, "0" * 64)

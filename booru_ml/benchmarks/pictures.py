@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def drawn(folder: Path, *, mix: dict[str, int] = MIX) -> list[Path]:
     for size in SIZES:
         with tempfile.TemporaryDirectory() as scratch:
             count = {"characters": len(formats), "pictures": 1, "size": size, "format": "png", "out": Path(scratch)}
-            call_command("booru_draw", **count, stdout=_Silence())
+            call_command("booru_draw", **count, stdout=io.StringIO())
             drawings = sorted(Path(scratch).rglob("*.png"))
             random.Random(0).shuffle(drawings)  # noqa: S311 - no secret
             for number, (drawing, kind) in enumerate(zip(drawings, formats, strict=True)):
@@ -48,8 +49,3 @@ def found(folder: Path) -> list[Path]:
 
 def _shuffled(paths: Sequence[Path]) -> list[Path]:
     return random.Random(0).sample(list(paths), len(paths))  # noqa: S311 - no secret
-
-
-class _Silence:
-    def write(self, text: str) -> None:
-        pass

@@ -39,20 +39,18 @@ DATABASE_PAUSE = 2.0
 """The same while only the database is away: to try again costs next to nothing."""
 
 
-def build_engine() -> Any:
+def load_engine() -> Any:
     """The configured networks, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
     from threadpoolctl import threadpool_limits
 
-    from booru_ml import registry
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn.engine import Engine
     from booru_ml.nn.routes import choices_in
 
     # NumPy's and FAISS's own threads, too: idle ones spin, and take the time of the networks and the decoders.
     threadpool_limits(config().THREADS)
-    checkpoints = [Checkpoint.load(folder) for folder in config().CHECKPOINTS]
     engine = Engine(
-        checkpoints,
+        [Checkpoint.load(folder) for folder in config().CHECKPOINTS],
         runtime=config().RUNTIME,
         device=config().DEVICE,
         threads=config().THREADS,
@@ -60,8 +58,16 @@ def build_engine() -> Any:
         choices=choices_in(config().CACHE_DIR),
     )
     engine.warm_up()
+    return engine
+
+
+def build_engine() -> Any:
+    """As ``load_engine``; the database learns which versions are in use."""
+    from booru_ml import registry
+
+    engine = load_engine()
     logger.info("networks loaded", extra={"routes": list(engine.routes)})
-    registry.record(checkpoints)
+    registry.record(engine.checkpoints)
     return engine
 
 

@@ -20,6 +20,7 @@ class Desk:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._zygote: Zygote | None = None
+        self._distrusted = False
         self.reused = False
         """Whether the process that decoded last had decoded other pictures before."""
         self.source = _memory("picture", limits.max_bytes)
@@ -32,7 +33,8 @@ class Desk:
             self._zygote = Zygote(self._limits, source=self.source, target=self.target)
         self.reused = False
         try:
-            status, self.reused = self._zygote.run(size, fresh=fresh)
+            status, self.reused = self._zygote.run(size, fresh=fresh or self._distrusted)
+            self._distrusted = False
         except (TimeoutError, Died):
             self._zygote = None
             raise
@@ -40,8 +42,7 @@ class Desk:
 
     def distrust(self) -> None:
         """The next picture gets a new process."""
-        if self._zygote is not None:
-            self._zygote.distrust()
+        self._distrusted = True
 
     def clear(self) -> None:
         """Makes sure that no earlier answer can be taken for the next one."""

@@ -35,7 +35,6 @@ class Zygote:
     def __init__(self, limits: Limits, *, source: int, target: int) -> None:
         """``source`` and ``target``: descriptors of the memory for pictures and answers; they stay the caller's."""
         self._limits = limits
-        self._distrusted = False
         try:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
@@ -78,7 +77,7 @@ class Zygote:
         """
         self._control.settimeout(self._limits.timeout_seconds)
         try:
-            self._control.send(wire.REQUEST.pack(size, fresh or self._distrusted))
+            self._control.send(wire.REQUEST.pack(size, fresh))
             reply = self._control.recv(wire.REPLY.size)
         except TimeoutError:
             self.close()
@@ -90,12 +89,7 @@ class Zygote:
             self.close()
             raise Died
         status, before = wire.REPLY.unpack(reply)
-        self._distrusted = False
         return status, before > 0
-
-    def distrust(self) -> None:
-        """The next picture gets a new process, whatever became of the last one's."""
-        self._distrusted = True
 
     def close(self) -> None:
         """Ends the process and whatever it forked. May be called twice."""
