@@ -104,6 +104,7 @@ class Support(models.Model):
     box = models.JSONField(null=True, blank=True, help_text="where the face was when it was chosen")
     positive = models.BooleanField(default=True)
     learned = models.BooleanField(default=False, help_text="from a decision on a suggestion, not enrolled by hand")
+    weight = models.FloatField(default=1.0, help_text="0–1, how far it is trusted; 1 for what was enrolled by hand")
     added_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -113,6 +114,9 @@ class Support(models.Model):
         verbose_name = "support picture"
         constraints = [
             models.UniqueConstraint(fields=["subject", "post", "kind", "number"], name="booru_embeddings_one_support"),
+            models.CheckConstraint(
+                condition=models.Q(weight__gt=0, weight__lte=1), name="booru_embeddings_weight_is_a_share"
+            ),
         ]
 
     def __str__(self) -> str:
