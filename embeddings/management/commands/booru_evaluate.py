@@ -1,0 +1,52 @@
+"""``manage.py booru_evaluate``: how good a checkpoint is, on labelled pictures of one's own."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from booru_ml.errors import BooruError
+from booru_ml.evaluation.task import Task
+from embeddings.evaluation.fewshot import FewShot
+
+TASKS: tuple[type[Task], ...] = (FewShot,)
+
+
+class Command(BaseCommand):
+    help = "Measures a checkpoint on labelled pictures, against which nothing is fitted."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+        for kind in TASKS:
+            task = kind()
+            sub = tasks.add_parser(task.name, help=task.help, description=task.help)
+            task.add_arguments(sub)
+            sub.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+            sub.add_argument("--report", type=Path, metavar="DIR", help="write the table and plots there")
+            sub.set_defaults(asked=task)
+
+    def handle(self, *args: Any, asked: Task, **options: Any) -> None:
+        written, folder = options["json"], options["report"]
+        try:
+            for place in (written and written.parent, folder):
+                if place:  # before the long work, not after it
+                    place.mkdir(parents=True, exist_ok=True)
+            answer = asked.ask(options, self.stderr.write)
+            self.stdout.write("\n".join(answer.lines))
+            if written:
+                written.write_text(json.dumps(answer.report, indent=2) + "\n", encoding="utf-8")
+            if folder:
+                (folder / f"{asked.name}.txt").write_text("\n".join(answer.lines) + "\n", encoding="utf-8")
+                if answer.draw:
+                    answer.draw(folder)
+        except BooruError as error:
+            raise CommandError(error.message) from error
+        except ImportError as error:
+            raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
+        except OSError as error:
+            raise CommandError(f"Nothing can be written there: {error}.") from error
