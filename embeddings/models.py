@@ -138,3 +138,52 @@ class Gallery(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.revision}"
+
+
+class PictureQuery(models.Model):
+    """A picture that is no post, on its way to a worker and its answer back; gone as soon as its asker has read it.
+
+    Times are the database's. ``taken_until`` passes a query on whose worker was lost.
+    """
+
+    asker = models.CharField(max_length=64, help_text="who waits, so that nobody asks too much at once")
+    picture = models.BinaryField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    taken_until = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    answer = models.JSONField(null=True, help_text="vectors and face boxes, or why the picture was refused")
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = "query by picture"
+        verbose_name_plural = "find by picture"
+
+    def __str__(self) -> str:
+        return f"query {self.pk} of {self.asker}"
+
+
+class Collection(models.Model):
+    """How far a shared vector store has come with one space; whoever brings it forward holds this row's lock.
+
+    Everything up to ``filled_to`` was copied at first; from then on ``low`` and ``high`` are the mark of
+    ``embeddings.similar`` that further rows are asked by.
+    """
+
+    store = models.CharField(max_length=64, help_text="which server and database, without passwords")
+    model_version = models.CharField(max_length=64)
+    kind = models.CharField(max_length=8, choices=Vector.Kind)
+    name = models.CharField(max_length=100)
+    complete = models.BooleanField(default=False, help_text="whether the first copy is done")
+    filled_to = models.BigIntegerField(default=0)
+    low = models.BigIntegerField(default=0)
+    high = models.BigIntegerField(default=0)
+    reconciled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["store", "model_version", "kind"], name="booru_embeddings_one_collection"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.store}"
