@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,18 +126,24 @@ def bump() -> int:
     return revision()[0]
 
 
-def load(model_version: str, kind: str) -> Snapshot:
-    """Reads the space from the database. The revision is read first: what comes later makes it stale, never wrong."""
+def load(model_version: str, kind: str, *, instead: Mapping[int, Sequence[Support]] | None = None) -> Snapshot:
+    """Reads the space from the database. The revision is read first: what comes later makes it stale, never wrong.
+
+    ``instead``: by subject id, supports (saved or not) that stand for a subject's own, as if it were enabled; with none
+    it is left out. That is how a gallery is tried that nobody wrote yet.
+    """
     at = revision()
     constants = calibration(model_version, kind)
     count, reach = Support.objects.count(), _reach(model_version, kind)[1]
     category = Subject.Category.ARTIST if kind == Vector.Kind.STYLE else Subject.Category.CHARACTER
     supports = list(
         Support.objects.filter(subject__enabled=True, subject__category=category)
+        .exclude(subject_id__in=list(instead or ()))
         .select_related("subject")
         .only("post_id", "kind", "number", "box", "positive", "subject__name", "subject__category")
         .order_by("subject_id", "id")
     )
+    supports += [row for rows in (instead or {}).values() for row in rows if row.subject.category == category]
     post_ids = sorted({item.post_id for item in supports}, key=str)
     shown = _vectors(model_version, kind, post_ids)
     positive: dict[int, list[tuple[Any, bytes]]] = defaultdict(list)

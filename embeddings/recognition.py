@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from embeddings.gallery import Snapshot
 from embeddings.models import Vector
 from embeddings.store import box_of, decode
 from embeddings.types import IntArray, Match
+
+Read = Callable[[str, str], Snapshot]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,16 +63,19 @@ def stored_questions(post_ids: Sequence[Any], model_version: str) -> list[Questi
     return [Question(post_id, model_version, tuple(found)) for post_id, found in views.items()]
 
 
-def answer(questions: Sequence[Question]) -> list[tuple[Match, ...]]:
-    """Matches for each question, the most probable first; at most one per subject."""
-    now = gallery.revision()
+def answer(questions: Sequence[Question], *, read: Read | None = None) -> list[tuple[Match, ...]]:
+    """Matches for each question, the most probable first; at most one per subject.
+
+    ``read`` gives the snapshot of a space where another gallery than the present one is asked.
+    """
+    read = read or partial(gallery.room.snapshot, known=gallery.revision())
     found: list[list[Match]] = [[] for _ in questions]
     spaces: dict[tuple[str, str], list[tuple[int, View]]] = {}
     for number, item in enumerate(questions):
         for view in item.views:
             spaces.setdefault((item.model_version, view.kind), []).append((number, view))
     for (model_version, kind), asked in spaces.items():
-        snapshot = gallery.room.snapshot(model_version, kind, known=now)
+        snapshot = read(model_version, kind)
         if not snapshot.subjects:
             continue
         queries = np.stack([view.vector for _, view in asked])
