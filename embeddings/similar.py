@@ -25,7 +25,8 @@ from django.db.models import Q, QuerySet
 
 from booru_ml.conf import config
 from booru_ml.types import FloatArray
-from embeddings import index
+from embeddings.index import choose
+from embeddings.index.base import Index
 from embeddings.models import Vector
 from embeddings.store import readable
 from embeddings.types import Neighbour
@@ -77,7 +78,7 @@ class Space:
 
     model_version: str
     kind: str
-    index: index.Index | None = None
+    index: Index | None = None
     mark: Mark | None = None
     stamps: dict[int, int] = field(default_factory=dict)
     """Of rows that the next delta brings again."""
@@ -139,10 +140,10 @@ class Space:
             return
         ids = np.array(keys, dtype=np.int64)
         if self.index is None:
-            self.index = index.build(vectors.shape[1], ids, vectors, threads=config().THREADS)
+            self.index = choose.build(vectors.shape[1], ids, vectors, threads=config().THREADS)
         else:
             self.index.add(ids, vectors)
-            self.index = index.grown(self.index, threads=config().THREADS)
+            self.index = choose.grown(self.index, threads=config().THREADS)
 
     def _reconcile(self) -> None:
         self.reconciled = time.monotonic()

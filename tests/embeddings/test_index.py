@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embeddings import index
-from embeddings.index import FaissIndex, Index, NumpyIndex
+from embeddings.index import choose
+from embeddings.index.base import Index
+from embeddings.index.exact import NumpyIndex
+from embeddings.index.flat import FaissIndex
 
 SIZE = 8
 
@@ -76,12 +78,12 @@ def test_any_order_of_adding_and_removing_keeps_the_books(steps, by_faiss):
 
 
 def test_grows_into_faiss_with_the_same_answers(monkeypatch):
-    monkeypatch.setattr(index, "FAISS_FROM", 100)
-    small = index.build(SIZE, np.arange(99), vectors(0, 99))
+    monkeypatch.setattr(choose, "FAISS_FROM", 100)
+    small = choose.build(SIZE, np.arange(99), vectors(0, 99))
     assert isinstance(small, NumpyIndex)
     small.add(np.array([99]), vectors(1, 1))
     before = small.search(vectors(2, 3), 10)
-    large = index.grown(small)
+    large = choose.grown(small)
     assert isinstance(large, FaissIndex)
     after = large.search(vectors(2, 3), 10)
     np.testing.assert_array_equal(before[1], after[1])

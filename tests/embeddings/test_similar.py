@@ -7,7 +7,9 @@ import pytest
 from django.db import transaction
 
 from booru_ml.errors import InvalidInput, NotFound
-from embeddings import index, services, similar
+from embeddings import services, similar
+from embeddings.index import choose
+from embeddings.index.flat import FaissIndex
 from embeddings.models import Vector
 from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen, unit
 
@@ -94,12 +96,12 @@ class TestNear:
         draw = Artist()
         shown = [seen(draw.character()) for _ in range(30)]
         before = services.near(post_id=shown[0].pk)
-        monkeypatch.setattr(index, "FAISS_FROM", 20)
+        monkeypatch.setattr(choose, "FAISS_FROM", 20)
         monkeypatch.setattr(similar, "spaces", similar.Spaces())
         after = services.near(post_id=shown[0].pk)
         assert [item.post_id for item in after] == [item.post_id for item in before]
         np.testing.assert_allclose([i.similarity for i in after], [i.similarity for i in before], atol=1e-5)
-        assert isinstance(similar.spaces[VERSION, "picture"].index, index.FaissIndex)
+        assert isinstance(similar.spaces[VERSION, "picture"].index, FaissIndex)
 
     def test_a_re_encoded_copy_is_a_twin_and_a_similar_picture_is_none(self):
         draw = Artist()
