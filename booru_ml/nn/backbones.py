@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from booru_ml.errors import CheckpointError
+from booru_ml.nn import small  # noqa: F401  (timm knows them from here on)
 
 
 class Features(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 class Sample:
     """One labelled picture. ``group`` names what must never stand on both sides of a split (a source, a post).
 
-    ``box``: the part of the picture that is meant; the whole where it is None.
+    ``box``: the part of the picture that is meant; the whole where it is None. ``tags``: the labels of a picture that
+    may have several.
     """
 
     path: Path
@@ -29,16 +30,28 @@ class Sample:
     group: str
     split: str = ""
     box: Box | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.tags or (self.label,)
 
 
 def read(
-    folder: Path, *, label: str, group: str = "group", split: str | None = None, faces: bool = False
+    folder: Path,
+    *,
+    label: str,
+    group: str = "group",
+    split: str | None = None,
+    faces: bool = False,
+    several: bool = False,
 ) -> list[Sample]:
     """Samples of ``folder``: the column ``label`` of its ``manifest.csv``, else its class subfolders.
 
     ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
     ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
-    each picture instead of the whole, by the manifest's column ``faces``. Raises ``InvalidInput``.
+    each picture instead of the whole, by the manifest's column ``faces``; ``several`` reads the label as words, tags.
+    Raises ``InvalidInput``.
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
@@ -46,6 +59,8 @@ def read(
     samples = _from_manifest(folder, label, group, faces) if listed else _from_subfolders(folder)
     if split is not None and any(sample.split for sample in samples):
         samples = [sample for sample in samples if sample.split == split]
+    if several:
+        samples = [replace(sample, tags=tuple(dict.fromkeys(sample.label.split()))) for sample in samples]
     if not samples:
         raise InvalidInput(f"{folder} holds no labelled pictures{f' of split {split!r}' if split else ''}.")
     return samples
@@ -105,7 +120,7 @@ def _from_manifest(folder: Path, label: str, group: str, faces: bool) -> list[Sa
     samples = []
     for path, row, where in rows(folder, label, *(["faces"] if faces else [])):
         found = boxes(row["faces"], where) if faces else (None,)
-        if row[label] and found:
+        if row[label].strip() and found:
             samples.append(Sample(path, row[label], row.get(group) or row["path"], row.get("split") or "", found[0]))
     return samples
 

@@ -1,0 +1,111 @@
+"""A folder is looked through before anything is taught with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from booru_ml.errors import InvalidInput
+from booru_ml.training.audit import audit
+from booru_ml.training.manifest import Sample, read
+from booru_ml.training.splits import split
+
+pytestmark = pytest.mark.torch
+
+
+def scene(seed: int) -> Image.Image:
+    """Blocks of colour that no other seed has."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(blocks).resize((48, 48), Image.Resampling.BICUBIC)
+
+
+def sample(folder: Path, image: Image.Image | bytes, label: str, split: str = "", name: str = "") -> Sample:
+    path = folder / (name or f"{len(list(folder.iterdir())):03}.png")
+    if isinstance(image, bytes):
+        path.write_bytes(image)
+    else:
+        image.save(path)
+    return Sample(path, label, path.name, split)
+
+
+def names(pairs: object) -> list[tuple[str, ...]]:
+    return [tuple(path.name for path in pair) for pair in pairs]  # type: ignore[attr-defined]
+
+
+def test_what_cannot_teach_is_named_and_left_out(tmp_path: Path) -> None:
+    good = [sample(tmp_path, scene(seed), "ab"[seed % 2]) for seed in range(12)]
+    broken = sample(tmp_path, b"no picture", "a")
+    plain = sample(tmp_path, Image.new("RGB", (48, 48), (250, 250, 248)), "a")
+    again = sample(tmp_path, scene(0), "a")
+    liar = sample(tmp_path, scene(1), "a")
+    rare = sample(tmp_path, scene(50), "c")
+    found = audit([*good, broken, plain, again, liar, rare], least=2)
+    assert found.unreadable == (broken.path,)
+    assert found.plain == (plain.path,)
+    assert names(found.copies) == [("000.png", again.path.name)]
+    assert names(found.contradictions) == [("001.png", liar.path.name)]
+    assert found.rare == {"c": 1}
+    assert {one.path for one in found.samples} == {one.path for one in good} - {good[1].path}
+    assert found.lines[0].startswith("17 pictures listed, 11 kept, 2 labels: ")
+
+
+def test_a_reduced_copy_of_a_test_picture_does_not_teach(tmp_path: Path) -> None:
+    tested = sample(tmp_path, scene(1), "a", "test")
+    reduced = sample(tmp_path, scene(1).resize((40, 40)), "a", "train", "small.png")
+    others = [sample(tmp_path, scene(seed), "a", "train") for seed in range(2, 6)]
+    found = audit([tested, reduced, *others])
+    assert names(found.leaks) == [(tested.path.name, "small.png")]
+    assert set(found.samples) == {tested, *others}
+    # Of exact copies the tested one stays, too.
+    copy = sample(tmp_path, scene(1), "a", "train", "copy.png")
+    assert tested in audit([copy, tested, *others]).samples
+
+
+def test_without_a_split_near_duplicates_stand_on_one_side(tmp_path: Path) -> None:
+    originals = [sample(tmp_path, scene(seed), "ab"[seed % 2]) for seed in range(20)]
+    reduced = [sample(tmp_path, scene(seed).resize((40, 40)), "ab"[seed % 2]) for seed in range(20)]
+    found = audit([*originals, *reduced])
+    sides = {one.path: one.split for one in found.samples}
+    assert len(found.near) == 20
+    assert [sides[a.path] for a in originals] == [sides[b.path] for b in reduced]
+    assert set(sides.values()) == {"train", "val", "test"}
+
+
+def test_a_split_is_grouped_stratified_and_repeatable() -> None:
+    samples = [
+        Sample(Path(f"{label}{number}"), label, f"{label}{number // 2}")
+        for label, count in (("many", 200), ("some", 40), ("few", 6), ("one", 1))
+        for number in range(count)
+    ]
+    made = split(samples, seed=3)
+    counts = {label: Counter(s.split for s in made if s.label == label) for label in ("many", "some", "few", "one")}
+    assert counts["many"] == {"train": 140, "val": 20, "test": 40}
+    assert counts["some"] == {"train": 28, "val": 4, "test": 8}
+    assert counts["few"] == {"train": 2, "val": 2, "test": 2}
+    assert counts["one"] == {"train": 1}
+    assert all(len({s.split for s in made if s.group == group}) == 1 for group in {s.group for s in made})
+    assert sorted(split(samples[::-1], seed=3), key=str) == sorted(made, key=str)
+    assert split(samples, seed=4) != made
+
+
+def test_tags_are_split_so_that_the_rare_one_is_everywhere() -> None:
+    samples = [Sample(Path(str(n)), "", str(n), tags=("sky", "sea") if n % 20 == 0 else ("sky",)) for n in range(100)]
+    made = split(samples)
+    assert {s.split for s in made if "sea" in s.tags} == {"train", "val", "test"}
+
+
+def test_half_a_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="fill all of them, or none"):
+        audit([sample(tmp_path, scene(1), "a", "train"), sample(tmp_path, scene(2), "a")])
+    with pytest.raises(InvalidInput, match="No picture is left"):
+        audit([sample(tmp_path, scene(3), "a")], least=2)
+
+
+def test_tags_are_read_as_words(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,tags\na.png,sky  character:miku sky\nb.png, \n")
+    (found,) = read(tmp_path, label="tags", several=True)
+    assert found.labels == ("sky", "character:miku")
