@@ -187,3 +187,43 @@ class Collection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} in {self.store}"
+
+
+class Change(models.Model):
+    """Audit: one verb on the gallery by one person, and what it really changed.
+
+    ``delta``: ``subjects`` and ``supports``, each a list of ``[before, after]``, a row's columns or None where it was
+    not there. The subject is named and no foreign key: a change outlives it, and an undo brings it back by its id.
+    """
+
+    class Verb(models.TextChoices):
+        ENROL = "enrol"
+        ADD_SUPPORT = "add_support", "add pictures"
+        REMOVE_SUPPORT = "remove_support", "remove pictures"
+        CHANGE = "change", "rename or switch"
+        MERGE = "merge"
+        SPLIT = "split"
+        WITHDRAW = "withdraw"
+        LEARN = "learn", "learn from a decision"
+        UNLEARN = "unlearn", "forget what a decision taught"
+        UNDO = "undo"
+
+    verb = models.CharField(max_length=14, choices=Verb)
+    subject_id = models.BigIntegerField(db_index=True, help_text="of the subject, which may be gone by now")
+    name = models.CharField(max_length=200, help_text="the subject's name at that time")
+    category = models.CharField(max_length=10, choices=Subject.Category)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    delta = models.JSONField(default=dict, help_text="The real change; see the model.")
+    revision = models.PositiveBigIntegerField(help_text="the gallery's revision from then on")
+    undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "change of the gallery"
+        verbose_name_plural = "history of the gallery"
+
+    def __str__(self) -> str:
+        return f"{self.get_verb_display()} {self.name}"

@@ -1,6 +1,7 @@
 """The verbs of this app. Every change of the gallery raises its revision, so that all processes see it at once."""
 
 from embeddings.calibration import active_version
+from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
 from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
 from embeddings.services.references import clean_name, parse_reference, speaking
@@ -8,9 +9,12 @@ from embeddings.services.subjects import (
     add_support,
     change,
     enrol,
+    find,
+    merge,
     remove_support,
     rename,
     set_enabled,
+    split,
     withdraw,
 )
 
@@ -20,7 +24,9 @@ __all__ = [
     "change",
     "clean_name",
     "enrol",
+    "find",
     "learn",
+    "merge",
     "near",
     "near_each",
     "parse_reference",
@@ -32,7 +38,9 @@ __all__ = [
     "rename",
     "set_enabled",
     "speaking",
+    "split",
     "twins",
+    "undo",
     "unlearn",
     "withdraw",
 ]

@@ -7,7 +7,9 @@ from typing import Any
 from django.db import transaction
 
 from embeddings import gallery
-from embeddings.models import Subject, Support, Vector
+from embeddings.edits import Delta, plain
+from embeddings.models import Change, Subject, Support, Vector
+from embeddings.services.history import note
 from embeddings.services.references import boxes
 from embeddings.types import SupportRef
 
@@ -16,12 +18,21 @@ LEARNED = 64
 
 
 @transaction.atomic
-def learn(*, post_id: Any, name: str, category: str, positive: bool, actor: Any, face: int | None = None) -> int | None:
+def learn(
+    *,
+    post_id: Any,
+    name: str,
+    category: str,
+    positive: bool,
+    actor: Any,
+    face: int | None = None,
+    weight: float = 1.0,
+) -> int | None:
     """Lets a decision on a suggestion teach the gallery: accepted pictures show the subject, rejected ones do not.
 
-    Returns the new support's id, which ``unlearn`` takes back; None where there is nothing to learn: nobody enrolled by
-    that name, the picture known already, or ``LEARNED`` of its sign reached. What people enrolled by hand is never
-    overturned by a decision.
+    ``weight`` (over 0, up to 1) says how far the actor is trusted. Returns the new support's id, which ``unlearn``
+    takes back; None where there is nothing to learn: nobody enrolled by that name, the picture known already, or
+    ``LEARNED`` of its sign reached. What people enrolled by hand is never overturned by a decision.
     """
     subject = Subject.objects.filter(name=name, category=category).first()
     if subject is None:
@@ -38,18 +49,27 @@ def learn(*, post_id: Any, name: str, category: str, positive: bool, actor: Any,
         post_id=post_id,
         kind=kind,
         number=number,
-        defaults={"positive": positive, "learned": True, "added_by": actor, "box": boxes([place]).get(place)},
+        defaults={
+            "positive": positive,
+            "learned": True,
+            "weight": weight,
+            "added_by": actor,
+            "box": boxes([place]).get(place),
+        },
     )
     if not new:
         return None
-    gallery.bump()
+    support.refresh_from_db()
+    note(Change.Verb.LEARN, subject, {"supports": [[None, plain(support)]]}, actor=actor, revision=gallery.bump())
     return int(support.pk)
 
 
 @transaction.atomic
-def unlearn(*, support_id: int) -> bool:
+def unlearn(*, support_id: int, actor: Any = None) -> bool:
     """Takes back what ``learn`` added; False where it is gone already."""
-    if not Support.objects.filter(pk=support_id, learned=True).delete()[0]:
+    row = Support.objects.select_related("subject").filter(pk=support_id, learned=True).first()
+    if row is None or not Support.objects.filter(pk=support_id, learned=True).delete()[0]:
         return False
-    gallery.bump()
+    delta: Delta = {"supports": [[plain(row), None]]}
+    note(Change.Verb.UNLEARN, row.subject, delta, actor=actor, revision=gallery.bump())
     return True

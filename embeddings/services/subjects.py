@@ -1,4 +1,4 @@
-"""Characters and artists: enrolled, changed, withdrawn."""
+"""Characters and artists: enrolled, changed, withdrawn. Each verb leaves a row in the history that can be undone."""
 
 from __future__ import annotations
 
@@ -8,28 +8,43 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from booru_ml.errors import InvalidInput, NotFound, StaleState
-from embeddings import gallery
-from embeddings.models import Subject, Support
+from embeddings.models import Change, Subject, Support
+from embeddings.services.history import recorded
 from embeddings.services.references import boxes, category_of, clean_name, speaking
 from embeddings.types import SupportRef
 
+Verb = Change.Verb
+
 
 @transaction.atomic
-def enrol(*, name: str, category: str = "character", posts: Sequence[SupportRef], actor: Any) -> Subject:
+def enrol(
+    *, name: str, category: str = "character", posts: Sequence[SupportRef], actor: Any, enabled: bool | None = None
+) -> Subject:
     """Makes a subject known by these pictures, or adds them to the one of that name.
 
-    A picture that is not analysed yet counts from the moment it is. Raises ``InvalidInput`` and ``NotFound``.
+    A picture that is not analysed yet counts from the moment it is. A new subject is enabled unless ``enabled`` says
+    otherwise. Raises ``InvalidInput`` and ``NotFound``.
     """
     if not posts:
         raise InvalidInput("Give at least one post that shows the subject.")
-    subject, _ = Subject.objects.get_or_create(
-        name=clean_name(name), category=category_of(category), defaults={"created_by": actor}
-    )
-    _add(subject, posts, actor=actor)
+    with recorded(Verb.ENROL, actor=actor) as record:
+        subject, new = Subject.objects.get_or_create(
+            name=clean_name(name),
+            category=category_of(category),
+            defaults={"created_by": actor, "enabled": enabled is not False},
+        )
+        if new:
+            record.subject_ids.add(subject.pk)
+            record.about = subject
+            _add(subject, posts, actor=actor)
+    if not new:
+        add_support(subject_id=subject.pk, posts=posts, actor=actor)
+        if enabled is not None and enabled != subject.enabled:
+            set_enabled(subject_id=subject.pk, enabled=enabled, actor=actor)
+    subject.refresh_from_db()
     return subject
 
 
-@transaction.atomic
 def add_support(
     *, subject_id: int, posts: Sequence[SupportRef], positive: bool = True, actor: Any
 ) -> tuple[Support, ...]:
@@ -37,64 +52,116 @@ def add_support(
 
     A picture that stands there already takes the new sign. Raises ``InvalidInput`` and ``NotFound``.
     """
-    return _add(_subject(subject_id), posts, actor=actor, positive=positive)
+    with recorded(Verb.ADD_SUPPORT, subject_ids=[subject_id], actor=actor):
+        return _add(find(subject_id), posts, actor=actor, positive=positive)
 
 
-@transaction.atomic
-def remove_support(*, support_id: int) -> None:
+def remove_support(*, support_id: int, actor: Any = None) -> None:
     """Raises ``NotFound`` where somebody else was faster."""
-    if not Support.objects.filter(pk=support_id).delete()[0]:
+    row = Support.objects.filter(pk=support_id).first()
+    if row is None:
         raise NotFound("This support picture is gone already.")
-    gallery.bump()
+    with recorded(Verb.REMOVE_SUPPORT, subject_ids=[row.subject_id], actor=actor):
+        if not Support.objects.filter(pk=support_id).delete()[0]:
+            raise NotFound("This support picture is gone already.")
 
 
-@transaction.atomic
-def rename(*, subject_id: int, name: str) -> Subject:
+def rename(*, subject_id: int, name: str, actor: Any = None) -> Subject:
     """Raises ``StaleState`` where another subject of the category bears the name."""
-    new = clean_name(name)
-    try:
-        with transaction.atomic():
-            changed = Subject.objects.filter(pk=subject_id).update(name=new)
-    except IntegrityError:
-        raise StaleState(f"Another subject is called {new} already.", code="name_taken") from None
-    if not changed:
-        raise NotFound("There is no such character or artist.")
-    gallery.bump()
-    return _subject(subject_id)
+    return change(subject_id=subject_id, name=name, actor=actor)
 
 
-@transaction.atomic
-def set_enabled(*, subject_id: int, enabled: bool) -> Subject:
+def set_enabled(*, subject_id: int, enabled: bool, actor: Any = None) -> Subject:
     """A disabled subject keeps its pictures but is not compared with new ones."""
-    if not Subject.objects.filter(pk=subject_id).update(enabled=enabled):
-        raise NotFound("There is no such character or artist.")
-    gallery.bump()
-    return _subject(subject_id)
+    return change(subject_id=subject_id, enabled=enabled, actor=actor)
 
 
-@transaction.atomic
-def change(*, subject_id: int, name: str | None = None, enabled: bool | None = None) -> Subject:
-    """``rename`` and ``set_enabled`` in one; what is None stays. Raises as they do."""
-    if name is not None:
-        rename(subject_id=subject_id, name=name)
-    if enabled is not None:
-        set_enabled(subject_id=subject_id, enabled=enabled)
-    return _subject(subject_id)
+def change(*, subject_id: int, name: str | None = None, enabled: bool | None = None, actor: Any = None) -> Subject:
+    """Renames, enables or disables; what is None stays. Raises ``NotFound``, and ``StaleState`` for a taken name."""
+    wanted: dict[str, Any] = {} if name is None else {"name": clean_name(name)}
+    wanted |= {} if enabled is None else {"enabled": enabled}
+    with recorded(Verb.CHANGE, subject_ids=[subject_id], actor=actor):
+        try:
+            with transaction.atomic():
+                changed = Subject.objects.filter(pk=subject_id).update(**wanted) if wanted else 1
+        except IntegrityError:
+            raise _taken(wanted["name"]) from None
+        if not changed:
+            raise _gone()
+    return find(subject_id)
 
 
-@transaction.atomic
-def withdraw(*, subject_id: int) -> None:
+def merge(*, subject_id: int, into_id: int, actor: Any) -> Subject:
+    """Gives a subject's pictures to another of its category and forgets the rest of it; returns that other.
+
+    Where both know a picture, the one that shows them wins: "not A" was said of it because it is B. Raises
+    ``InvalidInput`` and ``NotFound``.
+    """
+    if subject_id == into_id:
+        raise InvalidInput("A character cannot be merged into itself; choose another.", field="into")
+    with recorded(Verb.MERGE, subject_ids=[subject_id, into_id], actor=actor) as record:
+        source, target = find(subject_id), find(into_id)
+        if source.category != target.category:
+            raise InvalidInput(f"{source} is {source.category}, {target} is {target.category}.", field="into")
+        record.about = target
+        known = {(row.post_id, row.kind, row.number): row for row in target.supports.all()}
+        for row in source.supports.all():
+            same = known.get((row.post_id, row.kind, row.number))
+            if same is not None and (same.positive or not row.positive):
+                row.delete()
+                continue
+            if same is not None:
+                same.delete()
+            Support.objects.filter(pk=row.pk).update(subject=target)
+        source.delete()
+    return target
+
+
+def split(*, subject_id: int, support_ids: Sequence[int], name: str, actor: Any) -> Subject:
+    """Moves some of the pictures that show a subject to a new one of this name; returns the new one.
+
+    Raises ``InvalidInput``, ``NotFound``, and ``StaleState`` where the name is taken or a picture is gone by now.
+    """
+    new_name, wanted = clean_name(name), set(support_ids)
+    if not wanted:
+        raise InvalidInput("Choose the pictures that show the other one.", field="supports")
+    with recorded(Verb.SPLIT, subject_ids=[subject_id], actor=actor) as record:
+        source = find(subject_id)
+        shown = set(source.supports.filter(positive=True).values_list("pk", flat=True))
+        if not wanted <= shown:
+            raise StaleState(f"Some of these pictures do not show {source} any more; look again.")
+        if wanted == shown:
+            raise InvalidInput(f"That would leave nothing of {source}; rename it instead.", field="supports")
+        if Subject.objects.filter(name=new_name, category=source.category).exists():
+            raise _taken(new_name)
+        made = Subject.objects.create(name=new_name, category=source.category, enabled=source.enabled, created_by=actor)
+        record.subject_ids.add(made.pk)
+        Support.objects.filter(pk__in=wanted).update(subject=made)
+    made.refresh_from_db()
+    return made
+
+
+def withdraw(*, subject_id: int, actor: Any = None) -> None:
     """Forgets a subject and its supports; tags on posts stay. Raises ``NotFound``."""
-    if not Subject.objects.filter(pk=subject_id).delete()[0]:
-        raise NotFound("There is no such character or artist.")
-    gallery.bump()
+    with recorded(Verb.WITHDRAW, subject_ids=[subject_id], actor=actor):
+        if not Subject.objects.filter(pk=subject_id).delete()[0]:
+            raise _gone()
 
 
-def _subject(subject_id: int) -> Subject:
+def find(subject_id: int) -> Subject:
+    """Raises ``NotFound``."""
     try:
         return Subject.objects.get(pk=subject_id)
     except Subject.DoesNotExist:
-        raise NotFound("There is no such character or artist.") from None
+        raise _gone() from None
+
+
+def _gone() -> NotFound:
+    return NotFound("There is no such character or artist.")
+
+
+def _taken(name: str) -> StaleState:
+    return StaleState(f"Another subject is called {name} already.", code="name_taken")
 
 
 def _add(subject: Subject, posts: Sequence[SupportRef], *, actor: Any, positive: bool = True) -> tuple[Support, ...]:
@@ -105,7 +172,9 @@ def _add(subject: Subject, posts: Sequence[SupportRef], *, actor: Any, positive:
         for row in subject.supports.filter(post_id__in={item.post_id for item in wanted})
     }
     again = [known[item].pk for item in wanted if item in known]
-    Support.objects.filter(pk__in=again).update(positive=positive, learned=False, added_by=actor)
+    Support.objects.filter(pk__in=again).exclude(positive=positive, learned=False).update(
+        positive=positive, learned=False, weight=1.0, added_by=actor
+    )
     fresh = [item for item in wanted if item not in known]
     Support.objects.bulk_create(
         [
@@ -122,6 +191,5 @@ def _add(subject: Subject, posts: Sequence[SupportRef], *, actor: Any, positive:
         ],
         ignore_conflicts=True,
     )
-    gallery.bump()
     rows = subject.supports.filter(post_id__in={item.post_id for item in fresh}).order_by("id")
     return tuple(row for row in rows if SupportRef(row.post_id, row.kind, row.number) in fresh)
