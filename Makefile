@@ -47,7 +47,8 @@ $(TEST_VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 test: test-install ## Run every test, on SQLite and on PostgreSQL (TEST_POSTGRES_URL and TEST_REDIS_URL name servers; else embedded ones)
 	@sh tests/browser/install-chromium.sh
 	$(TEST_VENV)/bin/python -m pytest --ignore tests/faults
-	$(TEST_VENV)/bin/python -m tests.postgres $(TEST_VENV)/bin/python -m pytest -m "not browser" tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows tests/faults
+	$(ON_POSTGRES) -m pytest -m "not browser" --ignore tests/flows/test_demo.py --ignore tests/embeddings/test_fitting.py \
+		tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows tests/faults
 
 lint: test-install ## ruff, mypy, import contracts, migrations, deployment checks
 	$(TEST_VENV)/bin/ruff check .

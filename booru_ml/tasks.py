@@ -13,6 +13,7 @@ from celery import signals
 from booru_ml.broker import app
 from booru_ml.pipeline import worker
 from booru_ml.pipeline.doorbell import TASK
+from booru_ml.pipeline.processes import stop_with
 
 
 @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
@@ -28,6 +29,7 @@ def _child_started(**_: object) -> None:
     """Each prefork child is a worker of its own, whatever its parent and the broker do."""
     signal.signal(signal.SIGTERM, _child_told_to_stop)
     signal.signal(signal.SIGUSR2, lambda *_: worker.current().stop.set())
+    stop_with(os.getppid())
     _serve()
 
 
@@ -43,6 +45,9 @@ def _child_told_to_stop(*_: object) -> None:
     # The signal may have come in the middle of a batch: it is finished by this thread while another one waits for it.
     worker.current().stop.set()
     threading.Thread(target=leave, daemon=True).start()
+    last = threading.Timer(worker.STOP_SECONDS + 1, os._exit, [1])  # whatever the leave-taking hangs on
+    last.daemon = True
+    last.start()
 
 
 def _main_ready(sender: object = None, **_: object) -> None:

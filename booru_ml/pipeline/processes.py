@@ -64,12 +64,13 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, *LAUNCHER, *command, "--settings", settings, "--pythonpath", str(Path.cwd())],
         start_new_session=True,
-        preexec_fn=partial(_stop_with, os.getpid()) if sys.platform == "linux" else None,
+        preexec_fn=partial(stop_with, os.getpid()),
     )
 
 
-def _stop_with(parent: int) -> None:
+def stop_with(parent: int) -> None:
     """In the child: a parent that is killed takes it along, or whoever starts the parent anew would have both."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 
 
 def test_books_balance_whatever_is_killed(crew, server, uploads):
-    ledger = Soak(crew, server, uploads, every=2.0, seed=3).run(250)
+    ledger = Soak(crew, server, uploads, every=2.0, seed=3).run(250, kills=3)
     print(ledger.text())
     assert ledger.balanced, ledger.text()
     assert ledger.kills.total() >= 3

@@ -14,6 +14,7 @@ from django.contrib.auth.models import Permission
 from booru_ml.types import Analysis
 from deploy.demo.board.models import Post
 from embeddings import services as embeddings
+from embeddings import similar
 from moderation import services, thresholds
 from moderation.models import Case
 from tagging.rules import Thresholds
@@ -53,6 +54,12 @@ def post(uploader: Any) -> Callable[..., Post]:
         return Post.objects.create(**facts)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def own_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that holds no rows of other tests, which were rolled back since and cost looks in vain."""
+    monkeypatch.setattr(similar, "spaces", similar.Spaces())
 
 
 @pytest.fixture(autouse=True)
