@@ -82,6 +82,9 @@ def _families() -> Iterator[Metric]:
     yield from _backfill(queue)
     yield GaugeMetricFamily("booru_ml_workers", "Worker processes seen lately.", len(queue.workers))
     yield GaugeMetricFamily("booru_ml_workers_able", "Worker processes without a fault.", len(queue.working))
+    yield GaugeMetricFamily(
+        "booru_ml_workers_behind", "Worker processes that could not load the promoted models.", len(queue.behind)
+    )
 
     stages = GaugeMetricFamily(
         "booru_ml_stage_seconds",

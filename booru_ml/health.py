@@ -40,7 +40,12 @@ def readyz(request: HttpRequest) -> HttpResponse:
     in their rows. ``?worker=1`` is for who watches the analysis: there all of it has to be well.
     """
     needed = {"database": _ok(_database), "migrations": _ok(_migrations)}
-    further = {"checkpoints": _ok(_checkpoints), "broker": _ok(doorbell.check), "workers": _ok(_workers)}
+    further = {
+        "checkpoints": _ok(_checkpoints),
+        "broker": _ok(doorbell.check),
+        "workers": _ok(_workers),
+        "models": _ok(_models),
+    }
     strict = request.GET.get("worker") == "1"
     ready = all(needed.values()) and (not strict or (further["checkpoints"] and further["workers"]))
     status = "ok" if all({**needed, **further}.values()) else "degraded" if ready else "unavailable"
@@ -106,3 +111,9 @@ def _workers() -> None:
         raise BooruError("no worker is able to work")
     if (seconds := facts.oldest_ready_seconds()) > facts.LONGEST_WAIT:
         raise BooruError(f"a job has been waiting for {seconds:.0f} s")
+
+
+def _models() -> None:
+    lagging = [worker for worker in facts.alive_workers() if worker.behind]
+    if lagging:
+        raise BooruError(f"{len(lagging)} workers could not load the promoted models: {lagging[0].behind}")

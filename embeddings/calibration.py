@@ -7,11 +7,11 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from booru_ml.checkpoint import Checkpoint
+from booru_ml import registry
+from booru_ml.checkpoint import EMBEDDING, Checkpoint
 from booru_ml.checkpoint.files import CONFIG, Folder
-from booru_ml.conf import config
 from booru_ml.errors import CheckpointError
-from booru_ml.registry import pipeline_version
+from embeddings.methods import METHODS
 from embeddings.prototypes import Calibration
 
 _KEYS = frozenset(item.name for item in fields(Calibration))
@@ -19,21 +19,20 @@ _KEYS = frozenset(item.name for item in fields(Calibration))
 
 def active_version() -> str:
     """The checkpoint version whose vectors are being written now. Raises ``CheckpointError`` where there is none."""
-    return _spaces(tuple(config().CHECKPOINTS), pipeline_version())[0]
+    return _spaces(registry.in_force().checkpoints)[0]
 
 
 def calibration(model_version: str, kind: str) -> Calibration:
     """The constants of one space; the defaults where its checkpoint is not configured any more or names none."""
-    active, by_kind = _spaces(tuple(config().CHECKPOINTS), pipeline_version())
+    active, by_kind = _spaces(registry.in_force().checkpoints)
     return by_kind.get(kind, Calibration()) if model_version == active else Calibration()
 
 
 @lru_cache(maxsize=8)
-def _spaces(folders: tuple[Any, ...], _version: str) -> tuple[str, Mapping[str, Calibration]]:
-    """The first checkpoint with an embedding head: its version and its calibrations by kind."""
-    for folder in folders:
-        checkpoint = Checkpoint.read(folder)
-        if checkpoint.embedding_dim:
+def _spaces(checkpoints: tuple[Checkpoint, ...]) -> tuple[str, Mapping[str, Calibration]]:
+    """The first checkpoint that is asked for the embedding: its version and its calibrations by kind."""
+    for checkpoint in checkpoints:
+        if checkpoint.gives(EMBEDDING):
             said = Folder(checkpoint.path).json(CONFIG).get("booru") or {}
             return checkpoint.version, read(said.get("recognition", {}), where=str(checkpoint.path))
     raise CheckpointError(
@@ -52,7 +51,12 @@ def read(said: Any, *, where: str) -> dict[str, Calibration]:
             raise CheckpointError(
                 f"Checkpoint {where}: booru.recognition.{kind} may hold {', '.join(sorted(_KEYS))} and nothing else."
             )
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
+        method = values.get("method", Calibration().method)
+        numbers = {name: value for name, value in values.items() if name != "method"}
+        if method not in [item.name for item in METHODS]:
+            known = ", ".join(item.name for item in METHODS)
+            raise CheckpointError(f"Checkpoint {where}: booru.recognition.{kind}.method must be one of {known}.")
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers.values()):
             raise CheckpointError(f"Checkpoint {where}: booru.recognition.{kind} must hold numbers.")
-        found[str(kind)] = Calibration(**{name: float(value) for name, value in values.items()})
+        found[str(kind)] = Calibration(method=method, **{name: float(value) for name, value in numbers.items()})
     return found

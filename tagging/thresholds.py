@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
+from booru_ml import registry
+from booru_ml.checkpoint import Checkpoint
 from booru_ml.conf import config
-from booru_ml.registry import pipeline_version
 from tagging.rules import Thresholds
 
 
 def current() -> Thresholds:
-    """Read again only when a checkpoint's files or the settings change. Raises ``CheckpointError``."""
-    folders = tuple(str(folder) for folder in config().CHECKPOINTS)
-    return _read(pipeline_version(), folders, tuple(sorted(config().TAG_THRESHOLDS.items())))
+    """Worked out again only when a checkpoint's files or the settings change. Raises ``CheckpointError``."""
+    return of(registry.in_force().checkpoints)
 
 
-@lru_cache(maxsize=2)
-def _read(version: str, folders: tuple[str, ...], settings: tuple[tuple[str, float], ...]) -> Thresholds:
-    from booru_ml.checkpoint import Checkpoint
+def of(checkpoints: tuple[Checkpoint, ...]) -> Thresholds:
+    """Those of given checkpoints under the settings."""
+    return _put_together(checkpoints, tuple(sorted(config().TAG_THRESHOLDS.items())))
 
-    checkpoints = [Checkpoint.read(Path(folder)) for folder in folders]
+
+@lru_cache(maxsize=4)
+def _put_together(checkpoints: tuple[Checkpoint, ...], settings: tuple[tuple[str, float], ...]) -> Thresholds:
     return Thresholds(dict(settings), {item.version: item.thresholds for item in checkpoints})

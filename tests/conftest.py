@@ -31,6 +31,24 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def nothing_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings alone say which checkpoints speak, without a look into the database; see ``promotions``."""
+    from booru_ml import registry
+
+    monkeypatch.setattr(registry, "_known", (float("inf"), registry.Selection()))
+    monkeypatch.setattr(registry, "_running", None)
+
+
+@pytest.fixture
+def promotions(nothing_promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is promoted is seen at once."""
+    from booru_ml import registry
+
+    monkeypatch.setattr(registry, "LOOK_SECONDS", -1.0)
+    registry.forget()
+
+
 @pytest.fixture
 def media(settings, tmp_path: Path) -> Path:
     """An empty media folder for this test."""

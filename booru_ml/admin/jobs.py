@@ -116,5 +116,5 @@ class ModelVersionAdmin(ReadOnly, VersionAdminBase):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly, WorkerAdminBase):
-    list_display = ("name", "pictures", "batches", "pipeline_version", "fault", "last_seen_at")
+    list_display = ("name", "pictures", "batches", "pipeline_version", "fault", "behind", "last_seen_at")
     ordering = ("name",)

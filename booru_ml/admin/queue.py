@@ -164,6 +164,8 @@ def worries(queue: QueueFacts) -> list[str]:
         found.append("No worker is at work: uploads wait. Start one with manage.py booru_worker.")
     elif not queue.working:
         found.append("Every worker has a fault.")
+    if queue.behind:
+        found.append(f"{len(queue.behind)} workers work with the former models: {queue.behind[0].behind}")
     if queue.oldest_ready_seconds > facts.LONGEST_WAIT:
         found.append(f"The oldest job has been waiting for {queue.oldest_ready_seconds:,.0f} s.")
     if queue.stuck.lapsed + queue.stuck.slow:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ from booru_ml.types import Category
 __all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "join_versions", "pin", "read_version"]
 
 FORMAT = 1
+EMBEDDING = "embedding"
+"""The task of embedding, style and faces: they go together, since they live in one space."""
 WD_RATINGS = {"general": "g", "sensitive": "s", "questionable": "q", "explicit": "e"}
 _HEADER_LIMIT = 32 * files.MIB
 
@@ -44,6 +46,8 @@ class Checkpoint:
     faces: Mapping[str, Any]
     """``booru.faces`` as it stands; ``booru_ml.nn.faces.FaceSettings`` reads it."""
     sums: Mapping[str, str] = field(repr=False)
+    speaks: frozenset[str] | None = None
+    """The tasks that it is asked for beside others; None: all that it has."""
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -87,6 +91,24 @@ class Checkpoint:
             faces=_faces(source, booru),
             sums=source.sums,
         )
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """What it can be asked for: its scored heads by name, and the embedding."""
+        scored = {head.name for head in self.heads.values() if head.scored}
+        return frozenset(scored | ({EMBEDDING} if self.embedding_dim is not None else set()))
+
+    def speaking(self, tasks: Iterable[str]) -> Self:
+        """The same checkpoint, asked for these tasks alone."""
+        return replace(self, speaks=frozenset(tasks))
+
+    def gives(self, task: str) -> bool:
+        return task in (self.tasks if self.speaks is None else self.speaks & self.tasks)
+
+    @property
+    def part(self) -> str:
+        """What it contributes to a pipeline: its version, and its tasks where it has only some of them."""
+        return self.version if self.speaks is None else f"{self.version} {' '.join(sorted(self.speaks))}"
 
     @property
     def labels(self) -> dict[str, tuple[Label, ...]]:

@@ -24,6 +24,9 @@ class Worker(models.Model):
     pictures = models.PositiveBigIntegerField(default=0, help_text="Jobs finished by this process.")
     batches = models.PositiveBigIntegerField(default=0)
     fault = models.TextField(blank=True)
+    behind = models.TextField(
+        blank=True, db_default="", help_text="Why it works with the former models; empty with those in force."
+    )
     started_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from booru_ml.checkpoint import HeadKind, join_versions
+from booru_ml.checkpoint import EMBEDDING, HeadKind, join_versions
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import pooling
 from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Engine:
     """The configured checkpoints, loaded.
 
-    The first checkpoint with an embedding head gives embedding, style and faces; where two checkpoints have a head of
-    the same name, the first one's speaks. Not for use by several threads at once.
+    The first checkpoint that is asked for the embedding gives embedding, style and faces; where two are asked for a
+    head of the same name, the first one's speaks. Not for use by several threads at once.
     """
 
     def __init__(
@@ -43,17 +43,18 @@ class Engine:
         if not checkpoints:
             raise CheckpointError("No checkpoint is configured. Name at least one folder in BOORU_ML['CHECKPOINTS'].")
         self.checkpoints = tuple(checkpoints)
-        self.version = join_versions(checkpoint.version for checkpoint in checkpoints)
+        self.version = join_versions(checkpoint.part for checkpoint in checkpoints)
         self._sessions: list[Session] = [
             open_session(item, runtime=runtime, device=device, threads=threads, batch_size=batch_size, choices=choices)
             for item in checkpoints
         ]
-        self._main = next((i for i, item in enumerate(checkpoints) if item.embedding_dim is not None), None)
+        self._main = next((i for i, item in enumerate(checkpoints) if item.gives(EMBEDDING)), None)
         self._speakers: dict[str, tuple[int, Head]] = {}
         for index, checkpoint in enumerate(checkpoints):
             for head in checkpoint.heads.values():
-                if head.scored:
+                if head.scored and checkpoint.gives(head.name):
                     self._speakers.setdefault(head.name, (index, head))
+        self._wanted = [self._wanted_heads(index) for index in range(len(checkpoints))]
         self._faces = self._face_settings()
         self._detector = detector if detector is not None else self._own_detector()
 
@@ -97,8 +98,16 @@ class Engine:
             key = shape_key(checkpoint.preprocess)
             if key not in resized:
                 resized[key] = [fit(frame, checkpoint.preprocess) for frame in frames]
-            found.append(self._sessions[index].see(resized[key]))
+            found.append(self._sessions[index].see(resized[key], only=self._wanted[index]))
         return found
+
+    def _wanted_heads(self, index: int) -> tuple[str, ...]:
+        """The heads whose answers are used; empty where all are."""
+        heads = self.checkpoints[index].heads.values()
+        if self.checkpoints[index].speaks is None:
+            return ()
+        spoken = {name for name, (speaker, _) in self._speakers.items() if speaker == index}
+        return tuple(head.name for head in heads if (index == self._main if not head.scored else head.name in spoken))
 
     def _embed(self, index: int, fitted: Sequence[PixelArray]) -> FloatArray:
         head = self._head_of(index, HeadKind.EMBEDDING)

@@ -32,9 +32,10 @@ class Verdict(StrEnum):
 
     NEEDED = "needed"
     AGAIN = "again"
-    """Its refused job of this very version runs once more."""
+    """Its job of this very version runs once more: refused then, or another version spoke since (it was promoted, and
+    rolled back)."""
     KNOWN = "known"
-    """Analysed by this version, or waiting for it."""
+    """Analysed last by this version, or waiting for it."""
     REFUSED = "refused"
     """Refused earlier for what the file is; no model changes that."""
     OTHER = "other"
@@ -76,7 +77,7 @@ def judge(past: Sequence[Past], *, version: str, model: str = "", refused: bool 
         return Verdict.KNOWN, None  # Whichever version it asked for: a worker takes it over for its own.
     mine = next((job for job in past if job.version == version), None)
     if mine and mine.state == JobState.DONE:
-        return Verdict.KNOWN, None
+        return (Verdict.KNOWN, None) if looked and looked[-1].pk == mine.pk else (Verdict.AGAIN, mine.pk)
     if ended and (ended[-1].state == JobState.REFUSED or ended[-1].code in PICTURE_FAULTS):
         if not refused:
             return Verdict.REFUSED, None

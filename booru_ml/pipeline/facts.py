@@ -216,4 +216,4 @@ def _lapsed_age() -> float:
 def _workers(rows: QuerySet[Worker], *, alive: bool = True) -> Iterable[WorkerFacts]:
     for row in rows.annotate(now=Now()):
         age = (row.now - row.last_seen_at).total_seconds()
-        yield WorkerFacts(row.name, row.pictures, row.batches, row.fault, age, row.pipeline_version, alive)
+        yield WorkerFacts(row.name, row.pictures, row.batches, row.fault, age, row.pipeline_version, alive, row.behind)

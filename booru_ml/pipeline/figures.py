@@ -21,6 +21,7 @@ class WorkerFacts:
     seconds_since_seen: float
     pipeline_version: str = ""
     alive: bool = True
+    behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class QueueFacts:
     @property
     def working(self) -> tuple[WorkerFacts, ...]:
         return tuple(worker for worker in self.workers if not worker.fault)
+
+    @property
+    def behind(self) -> tuple[WorkerFacts, ...]:
+        """Workers that could not load the promoted models, and work with the former ones."""
+        return tuple(worker for worker in self.workers if worker.behind)
 
     @property
     def waiting(self) -> int:

@@ -13,12 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, connections, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline.outbox import database
+from booru_ml.pipeline.outbox import database, write_old
 from booru_ml.types import Analysis
 
 logger = logging.getLogger(__name__)
@@ -26,13 +26,16 @@ logger = logging.getLogger(__name__)
 State = AnalysisJob.State
 
 
-def claim(*, limit: int, version: str, suspects: bool = True, looked: bool = False) -> list[AnalysisJob]:
+def claim(
+    *, limit: int, version: str, suspects: bool = True, looked: bool = False, lags: str = ""
+) -> list[AnalysisJob]:
     """Takes up to ``limit`` rows, the most urgent; attempts and lease are committed before this returns.
 
     Priorities are not mixed: a fresh upload does not wait for a batch that was filled up with old posts. A row that was
     attempted before is a suspect: it may have killed the worker, so it is taken alone, and only where ``suspects``
     allows; otherwise nothing is returned while one is first in the line. Rows that asked for another version are taken
-    over by ``version``. ``looked``: the caller has just seen that something is ready.
+    over by ``version``. ``looked``: the caller has just seen that something is ready. ``lags``: the version in force,
+    where ``version`` is a former one: then only uploads are taken over, and each is queued for that version, too.
     """
     using = database()
     rows = AnalysisJob.objects.using(using)
@@ -43,6 +46,8 @@ def claim(*, limit: int, version: str, suspects: bool = True, looked: bool = Fal
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
         _quarantine_worn_out(rows)
         first = rows.ready().in_line()
+        if lags:
+            first = first.filter(Q(priority__gte=AnalysisJob.Priority.HELD) | Q(pipeline_version=version))
         if connections[using].features.has_select_for_update_skip_locked:
             first = first.select_for_update(skip_locked=True, of=("self",))
         picked = list(first[:limit])
@@ -51,7 +56,9 @@ def claim(*, limit: int, version: str, suspects: bool = True, looked: bool = Fal
         picked = [job for job in picked if not job.attempts] or picked
         picked = [job for job in picked if job.priority == picked[0].priority]
         taken_over = [job for job in picked if job.pipeline_version != version]
-        picked = [job for job in picked if job.pipeline_version == version or _adopt(job, version)]
+        picked = [job for job in picked if job.pipeline_version == version or _adopt(job, version, lags)]
+        if lags and taken_over:
+            write_old({job.post_id: job.content_key for job in taken_over}, version=lags)
         rows.filter(pk__in=[job.pk for job in picked]).update(
             state=State.RUNNING,
             attempts=F("attempts") + 1,
@@ -60,7 +67,7 @@ def claim(*, limit: int, version: str, suspects: bool = True, looked: bool = Fal
             started_at=Now(),
         )
     if taken_over and not picked:
-        return claim(limit=limit, version=version, suspects=suspects)
+        return claim(limit=limit, version=version, suspects=suspects, lags=lags)
     for job in picked:
         job.state, job.lease_token, job.attempts = State.RUNNING, token, job.attempts + 1
     return picked
@@ -165,13 +172,17 @@ def _quarantine_worn_out(rows: Any) -> None:
         logger.error("jobs quarantined after their worker was lost", extra={"jobs": count})
 
 
-def _adopt(job: AnalysisJob, version: str) -> bool:
-    """Makes ``job`` one of ``version``; False if the post has such a job already, which this one then leaves it to."""
+def _adopt(job: AnalysisJob, version: str, lags: str) -> bool:
+    """Makes ``job`` one of ``version``; False if the post has such a job already, which this one then leaves it to, or
+    waits, as an old post, for a worker that does not lag."""
     rows = AnalysisJob.objects.using(job._state.db).filter(pk=job.pk)
     try:
         with transaction.atomic(using=job._state.db):
             rows.update(pipeline_version=version)
     except IntegrityError:
+        if lags:
+            rows.update(priority=AnalysisJob.Priority.BACKFILL)
+            return False
         rows.update(
             state=State.DONE,
             code="superseded",

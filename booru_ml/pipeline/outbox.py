@@ -112,8 +112,8 @@ def rerun_failed(*, state: str, code: str | None = None) -> int:
 
 
 def write_old(posts: Mapping[Any, str], *, version: str, again: Iterable[int] = ()) -> None:
-    """Writes backfill rows, in the caller's transaction: ``posts`` maps ids to content keys, ``again`` are refused jobs
-    that run once more. A row that exists already stays as it is."""
+    """Writes backfill rows, in the caller's transaction: ``posts`` maps ids to content keys, ``again`` are finished
+    jobs that run once more. A row that exists already stays as it is."""
     using = database()
     rows = AnalysisJob.objects.using(using)
     jobs = [
@@ -121,7 +121,7 @@ def write_old(posts: Mapping[Any, str], *, version: str, again: Iterable[int] = 
         for pk, key in posts.items()
     ]
     rows.bulk_create(jobs, ignore_conflicts=True)
-    _queue_again(rows.failed().filter(pk__in=list(again)), ready_at=Now(), priority=Priority.BACKFILL)
+    _queue_again(rows.finished().filter(pk__in=list(again)), ready_at=Now(), priority=Priority.BACKFILL)
     transaction.on_commit(doorbell.ring, using=using, robust=True)
 
 

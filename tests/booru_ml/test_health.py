@@ -32,7 +32,14 @@ def test_healthz_answers():
 def test_web_process_is_ready_without_broker_and_workers():
     status, word, checks = ready()
     assert (status, word) == (200, "degraded")
-    assert checks == {"database": True, "migrations": True, "checkpoints": True, "broker": False, "workers": False}
+    assert checks == {
+        "database": True,
+        "migrations": True,
+        "checkpoints": True,
+        "broker": False,
+        "workers": False,
+        "models": True,
+    }
 
 
 def test_everything_well_is_ok(monkeypatch):

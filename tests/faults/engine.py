@@ -47,7 +47,7 @@ class Obedient:
         self.inner.close()
 
 
-def cheap() -> Obedient:
+def cheap(*_: object) -> Obedient:
     return Obedient(FakeEngine(lambda pictures: time.sleep(SECONDS * len(pictures))))
 
 
@@ -56,7 +56,7 @@ def install() -> None:
     from booru_ml.pipeline import worker
 
     shipped = worker.build_engine
-    worker.build_engine = cheap if os.environ.get("FAULT_ENGINE") == "cheap" else lambda: Obedient(shipped())
+    worker.build_engine = cheap if os.environ.get("FAULT_ENGINE") == "cheap" else lambda *_: Obedient(shipped())
     if shift := float(os.environ.get("FAULT_CLOCK", "0")):
         import time_machine
 

@@ -29,7 +29,7 @@ def obey(pictures: Sequence[Picture]) -> None:
             time.sleep(0.15)
 
 
-def engine() -> FakeEngine:
+def engine(*_: object) -> FakeEngine:
     return FakeEngine(obey)
 
 

@@ -93,6 +93,8 @@ class Command(BaseCommand):
         say(bold("Workers"))
         for worker in queue.workers:
             state = self.style.ERROR(worker.fault) if worker.fault else "working"
+            if worker.behind:
+                state += self.style.WARNING(f" with the former models: {worker.behind}")
             say(
                 f"  {worker.name:<30}{worker.pictures:>8} pictures   "
                 f"seen {worker.seconds_since_seen:.0f} s ago   {state}"

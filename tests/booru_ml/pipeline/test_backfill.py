@@ -34,7 +34,8 @@ def job(pk: int, version: str, state: str, code: str = "") -> Past:
         ([job(1, OLD, State.REFUSED, "corrupt")], Verdict.REFUSED),
         ([job(1, NEW, State.REFUSED, "corrupt")], Verdict.REFUSED),
         ([job(1, OLD, State.REFUSED, "timeout"), job(2, OLD, State.DONE)], Verdict.NEEDED),
-        ([job(1, NEW, State.DONE), job(2, OLD, State.DONE)], Verdict.KNOWN),
+        ([job(1, NEW, State.DONE), job(2, OLD, State.DONE)], Verdict.AGAIN),
+        ([job(1, NEW, State.DONE, "superseded"), job(2, OLD, State.DONE)], Verdict.AGAIN),
     ],
 )
 def test_post_is_queued_only_where_this_version_has_something_to_say(past, verdict):
