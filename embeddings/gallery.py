@@ -183,6 +183,13 @@ def load(model_version: str, kind: str, *, instead: Mapping[int, Sequence[Suppor
     )
 
 
+def exemplars(model_version: str, kind: str, supports: Sequence[Support]) -> FloatArray:
+    """(≤ M, D) vectors of ``kind`` that speak for those of these supports which show their subject."""
+    shown = _vectors(model_version, kind, sorted({row.post_id for row in supports}, key=str))
+    positive = [row for row in supports if row.positive]
+    return readable([(row, data) for row in positive for data in _shows(row, kind, shown.get(row.post_id, []))])[1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     number: int

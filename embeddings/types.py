@@ -53,3 +53,57 @@ class Neighbour:
     post_id: Any
     similarity: float
     number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A post that a dry run looked at: what it would be told of the subject. Fields as in ``Match``."""
+
+    post_id: Any
+    probability: float
+    similarity: float
+    margin: float
+    known: bool
+    face: int | None
+    box: Box | None
+    nearest_post_ids: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, post_id: Any, match: Match) -> Hit:
+        return cls(
+            post_id=post_id,
+            probability=match.probability,
+            similarity=match.similarity,
+            margin=match.margin,
+            known=match.known,
+            face=match.face,
+            box=match.box,
+            nearest_post_ids=match.nearest_post_ids,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A dry run, the likeliest posts first.
+
+    ``threshold``: from where on (0–1) the gallery names anybody. Of ``total`` other posts that are analysed the nearest
+    ``compared`` were looked at. ``examples`` pictures would show the subject; ``waiting`` are not analysed yet.
+    """
+
+    name: str
+    category: str
+    hits: tuple[Hit, ...]
+    threshold: float
+    compared: int
+    total: int
+    examples: int
+    waiting: int
+
+    @property
+    def complete(self) -> bool:
+        return self.compared >= self.total
+
+    @property
+    def count(self) -> int:
+        """How many posts would be named."""
+        return sum(hit.known for hit in self.hits)

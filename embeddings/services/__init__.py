@@ -1,6 +1,7 @@
 """The verbs of this app. Every change of the gallery raises its revision, so that all processes see it at once."""
 
 from embeddings.calibration import active_version
+from embeddings.services.dry_run import preview
 from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
 from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
@@ -30,6 +31,7 @@ __all__ = [
     "near",
     "near_each",
     "parse_reference",
+    "preview",
     "recognise",
     "recognise_all",
     "rematch",

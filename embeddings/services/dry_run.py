@@ -1,0 +1,143 @@
+"""The dry run: whom would a gallery name that nobody wrote yet, on the posts that are there already?
+
+Near posts are found by the index, then each is asked exactly as a fresh upload would be, against the gallery as it
+would be. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from booru_ml.conf import config
+from booru_ml.errors import InvalidInput
+from embeddings import gallery, recognition, similar
+from embeddings.calibration import active_version
+from embeddings.gallery import Snapshot
+from embeddings.models import Subject, Support, Vector
+from embeddings.services.references import boxes, category_of, clean_name, speaking
+from embeddings.services.subjects import find
+from embeddings.types import Hit, Preview, SupportRef
+
+LOOKED = 1000
+"""The most posts that one dry run compares exactly."""
+BATCH = 100
+SHOWN = 0.02
+"""Less probable posts are of no interest to anybody."""
+NEW = 0
+"""Stands for the id of a subject that is not written yet."""
+
+_KINDS = {
+    Subject.Category.CHARACTER: (Vector.Kind.PICTURE, Vector.Kind.FACE),
+    Subject.Category.ARTIST: (Vector.Kind.STYLE,),
+}
+
+
+def preview(
+    *,
+    subject_id: int | None = None,
+    name: str = "",
+    category: str = "character",
+    show: Sequence[SupportRef] = (),
+    show_not: Sequence[SupportRef] = (),
+    without: Sequence[int] = (),
+    merged_id: int | None = None,
+) -> Preview:
+    """Which posts would be given a subject's name if it were enrolled by ``show``, or changed so.
+
+    A known subject (by ``subject_id``, or by ``name``) gets ``show`` and ``show_not`` added and loses the supports with
+    the ids ``without``; ``merged_id`` names one whose pictures it takes over. Raises ``InvalidInput`` and ``NotFound``.
+    """
+    subject = _subject(subject_id, name, category)
+    instead = {subject.pk: _supports(subject, show, show_not, set(without))}
+    if merged_id is not None:
+        other = find(merged_id)
+        if other.pk == subject.pk or other.category != subject.category:
+            raise InvalidInput("Only two of one category are merged.", field="merged")
+        instead[subject.pk] += [_moved(row, subject) for row in other.supports.all()]
+        instead[other.pk] = []
+    if not any(row.positive for row in instead[subject.pk]):
+        raise InvalidInput("Give at least one post that shows the subject.", field="posts")
+    version = active_version()
+    kinds = _KINDS[Subject.Category(subject.category)]
+    spaces: dict[str, Snapshot] = {kind: gallery.load(version, kind, instead=instead) for kind in kinds}
+    posts = {row.post_id for row in instead[subject.pk]}
+    candidates = _near(version, kinds, instead[subject.pk], without=posts)
+    hits = [hit for hit in _asked(version, spaces, subject.pk, candidates) if hit.probability >= SHOWN]
+    analysed = Vector.objects.filter(model_version=version, post_id__in=posts, kind__in=kinds)
+    return Preview(
+        name=subject.name,
+        category=subject.category,
+        hits=tuple(sorted(hits, key=lambda hit: (-hit.probability, -hit.similarity))),
+        threshold=config().UNKNOWN_BELOW,
+        compared=len(candidates),
+        total=_others(version, kinds[0], posts),
+        examples=sum(row.positive for row in instead[subject.pk]),
+        waiting=len(posts - set(analysed.values_list("post_id", flat=True))),
+    )
+
+
+def _subject(subject_id: int | None, name: str, category: str) -> Subject:
+    if subject_id is not None:
+        return find(subject_id)
+    wanted, kind = clean_name(name), category_of(category)
+    known = Subject.objects.filter(name=wanted, category=kind).first()
+    return known or Subject(pk=NEW, name=wanted, category=kind)
+
+
+def _supports(
+    subject: Subject, show: Sequence[SupportRef], show_not: Sequence[SupportRef], without: set[int]
+) -> list[Support]:
+    """The subject's supports as they would be."""
+    own = list(subject.supports.exclude(pk__in=without)) if subject.pk != NEW else []
+    rows = {(row.post_id, row.kind, row.number): _moved(row, subject) for row in own}
+    for refs, positive in ((show, True), (show_not, False)):
+        wanted = speaking(refs, category=subject.category)
+        places = boxes(wanted)
+        for item in wanted:
+            rows[item.post_id, item.kind, item.number] = Support(
+                subject=subject,
+                post_id=item.post_id,
+                kind=item.kind,
+                number=item.number,
+                box=places.get(item),
+                positive=positive,
+            )
+    return list(rows.values())
+
+
+def _moved(row: Support, subject: Subject) -> Support:
+    row.subject = subject
+    return row
+
+
+def _near(version: str, kinds: Sequence[str], supports: Sequence[Support], *, without: set[Any]) -> list[Any]:
+    """The posts nearest to any of the examples, by every kind of vector; ``LOOKED`` of them at most."""
+    best: dict[Any, float] = {}
+    for kind in kinds:
+        queries = gallery.exemplars(version, kind, supports)
+        if not len(queries):
+            continue
+        limit = max(LOOKED // len(queries), BATCH) + len(without)
+        for found in similar.nearest_each(queries, model_version=version, kind=kind, limit=limit):
+            for item in found:
+                best[item.post_id] = max(best.get(item.post_id, -1.0), item.similarity)
+    return sorted((post for post in best if post not in without), key=lambda post: -best[post])[:LOOKED]
+
+
+def _asked(version: str, spaces: dict[str, Snapshot], key: int, posts: Sequence[Any]) -> list[Hit]:
+    """What these posts would be told of the subject."""
+    hits = []
+    for start in range(0, len(posts), BATCH):
+        stored = recognition.stored_questions(posts[start : start + BATCH], version)
+        questions = [replace(item, views=tuple(view for view in item.views if view.kind in spaces)) for item in stored]
+        answers = recognition.answer(questions, read=lambda _, kind: spaces[kind])
+        for item, matches in zip(questions, answers, strict=True):
+            hits += [Hit.of(item.post_id, match) for match in matches if match.subject_id == key]
+    return hits
+
+
+def _others(version: str, kind: str, without: set[Any]) -> int:
+    rows = Vector.objects.filter(model_version=version, kind=kind)
+    return rows.count() - rows.filter(post_id__in=without).values("post_id").distinct().count()
