@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ SINKS = (
     "tagging.services.suggest",
     "moderation.services.triage",
 )
+
+# Where workers find the queries by picture (a module that is a ``booru_ml.pipeline.queries.Desk``).
+QUERIES = "embeddings.queries"
+
+# Who takes back what a model has said, when it is rolled back. Each is ``f(*, version, tasks, actor, most) -> int``:
+# how many it took back of at most ``most``, in one transaction of its own; 0 once nothing is left.
+WITHDRAWERS = ("tagging.services.withdraw_run",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +112,14 @@ class Config:
     """A character whose calibrated probability is lower is not named: the answer is "unknown"."""
     SUGGESTIONS_PER_SUBJECT: int = 3
 
+    # Similar pictures
+    QUERY_SECONDS: float = 10.0
+    """How long somebody who asks by picture waits for a worker, before the answer is 503."""
+    QUERY_BYTES: int = 16 * 2**20
+    """Largest file to ask with."""
+    QUERIES_WAITING: int = 16
+    """Most queries by picture that wait at a time; further ones are turned away at once."""
+
     # Tagging
     TAG_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)
     """Least score (0–1) per category (``general``) or tag (``character:saber``); wins over the checkpoints' own, and a
@@ -151,6 +167,16 @@ def post_model() -> str:
 def sinks() -> tuple[Any, ...]:
     """The sink functions, imported on first use."""
     return tuple(import_string(path) for path in SINKS)
+
+
+def queries() -> Any:
+    """The module ``QUERIES``, imported on first use."""
+    return import_module(QUERIES)
+
+
+@cache
+def withdrawers() -> tuple[Any, ...]:
+    return tuple(import_string(path) for path in WITHDRAWERS)
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -54,6 +54,13 @@ class PictureRefused(BooruError):
     status = 422
 
 
+class TooMany(BooruError):
+    """This user has too much under way already."""
+
+    code = "throttled"
+    status = 429
+
+
 class Unavailable(BooruError):
     """A part that this request needs does not answer; trying later may help."""
 

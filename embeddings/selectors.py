@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,12 +42,15 @@ class SupportView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimilarView:
+    """``duplicate``: it shows the very picture that was asked about, as far as that was looked at."""
+
     post_id: Any
     similarity: float
     number: int
     url: str
     thumbnail_url: str
     rating: str | None
+    duplicate: bool = False
 
 
 def subjects(
@@ -108,7 +111,7 @@ def support_views(rows: Iterable[Support], *, viewer: Any) -> list[SupportView]:
     ]
 
 
-def similar_views(neighbours: Sequence[Neighbour], *, viewer: Any) -> list[SimilarView]:
+def similar_views(neighbours: Sequence[Neighbour], *, viewer: Any, twins: Collection[Any] = ()) -> list[SimilarView]:
     """Neighbours with their posts' pictures, in the same order; none of posts that the viewer may not see."""
     facts = host().facts([item.post_id for item in neighbours])
     return [
@@ -119,6 +122,7 @@ def similar_views(neighbours: Sequence[Neighbour], *, viewer: Any) -> list[Simil
             url=facts[item.post_id].url,
             thumbnail_url=facts[item.post_id].thumbnail_url,
             rating=facts[item.post_id].rating,
+            duplicate=item.post_id in twins,
         )
         for item in neighbours
         if item.post_id in facts and may_see(viewer, facts[item.post_id])

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from embeddings import api
+from embeddings import api, search_api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/posts/<str:post_id>/similar/", api.SimilarView.as_view(), name="booru-post-similar"),
+    path("api/similar/", search_api.FindView.as_view(), name="booru-similar"),
 ]
 for _list, _category in (("characters", "character"), ("artists", "artist")):
     urlpatterns += [

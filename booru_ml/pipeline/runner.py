@@ -25,6 +25,7 @@ from booru_ml.pipeline.keeper import LeaseKeeper
 from booru_ml.pipeline.look import Engine, look
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.outcomes import CONNECTION_LOST, Failure, WorkerFault, failure, is_ours
+from booru_ml.pipeline.queries import Queries
 from booru_ml.types import Analysis, Finding, Picture, Refusal
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Runner:
         version: str,
         batch_size: int | None = None,
         sinks: Sequence[Sink] | None = None,
+        queries: Queries | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.engine = engine
@@ -54,6 +56,7 @@ class Runner:
         self.pictures = 0
         self.batches = 0
         self._sinks = sinks
+        self._queries = queries
 
     def drain(self, max_seconds: float | None = None) -> int:
         """Works until nothing is ready, the time is up or ``stop`` is set; returns how many jobs it finished.
@@ -64,7 +67,7 @@ class Runner:
         before = self.pictures
         with LeaseKeeper() as keeper:
             ahead = None
-            batch = self._take(keeper, looked=True) or self._settle(keeper, deadline)
+            batch = self._next(keeper, deadline, looked=True)
             if batch and len(batch.jobs) == self.batch_size:
                 doorbell.ring()  # More may be waiting: let another worker help.
             try:
@@ -82,7 +85,9 @@ class Runner:
                     keeper.drop(batch.token)
                     batch = ahead
                     if batch is None and not self._over(deadline):
-                        batch = self._take(keeper) or self._settle(keeper, deadline)
+                        batch = self._next(keeper, deadline)
+                    elif batch and batch.priority < AnalysisJob.Priority.HELD and self._queries:
+                        self._queries.step()
             except (WorkerFault, *CONNECTION_LOST):
                 raise
             except Exception as error:
@@ -92,10 +97,19 @@ class Runner:
             finally:
                 for left in {id(item): item for item in (batch, ahead) if item}.values():
                     self._return(left)
+                if self._queries:
+                    self._queries.give_back()
         return self.pictures - before
 
     def _over(self, deadline: float | None) -> bool:
         return self.stop.is_set() or (deadline is not None and time.monotonic() >= deadline)
+
+    def _next(self, keeper: LeaseKeeper, deadline: float | None, *, looked: bool = False) -> Batch | None:
+        """The next batch; while none waits, queries by picture are answered."""
+        batch = self._take(keeper, looked=looked)
+        while batch is None and self._queries and not self._over(deadline) and self._queries.step():
+            batch = self._take(keeper)
+        return batch or self._settle(keeper, deadline)
 
     def _take(self, keeper: LeaseKeeper, *, suspects: bool = True, looked: bool = False) -> Batch | None:
         jobs = leases.claim(limit=self.batch_size, version=self.version, suspects=suspects, looked=looked)

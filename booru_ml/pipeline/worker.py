@@ -20,11 +20,13 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.db.models.functions import Now
 
+from booru_ml import conf
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.models import Worker as WorkerRow
 from booru_ml.pipeline import doorbell, feeder, leases
 from booru_ml.pipeline.outbox import database
+from booru_ml.pipeline.queries import Queries
 from booru_ml.pipeline.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,13 @@ def build_decoders() -> Any:
     from booru_ml.pipeline.images import DecoderPool, Limits
 
     return DecoderPool(workers=config().DECODERS, limits=Limits.from_config())
+
+
+def build_query_decoders() -> Any:
+    """One decoder for queries by picture; its process starts with the first of them."""
+    from booru_ml.pipeline.images import DecoderPool
+
+    return DecoderPool(workers=1, limits=conf.queries().limits())
 
 
 class Worker:
@@ -195,7 +204,8 @@ class Worker:
     def ready(self) -> bool:
         """Whether anything is ready or about to be: an idle worker never loads the networks for nothing."""
         rows = AnalysisJob.objects.using(database())
-        return rows.any_ready() or leases.soonest(within=config().SETTLE_SECONDS) is not None
+        within = config().SETTLE_SECONDS
+        return rows.any_ready() or conf.queries().waiting() or leases.soonest(within=within) is not None
 
     def _idle(self) -> bool:
         try:
@@ -212,7 +222,8 @@ class Worker:
                 if hasattr(engine, "close"):
                     parts.callback(engine.close)
                 decoders = parts.enter_context(build_decoders())
-                self._runner = Runner(engine, decoders, version=engine.version, stop=self.stop)
+                queries = Queries(engine, parts.enter_context(build_query_decoders()))
+                self._runner = Runner(engine, decoders, version=engine.version, queries=queries, stop=self.stop)
                 self._parts = parts.pop_all()
             gc.freeze()  # What stays for good need not be walked through by every collection.
             logger.info(

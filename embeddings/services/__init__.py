@@ -6,6 +6,7 @@ from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
 from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
 from embeddings.services.references import clean_name, parse_reference, speaking
+from embeddings.services.search import find_by_picture
 from embeddings.services.subjects import (
     add_support,
     change,
@@ -26,6 +27,7 @@ __all__ = [
     "clean_name",
     "enrol",
     "find",
+    "find_by_picture",
     "learn",
     "merge",
     "near",
