@@ -11,6 +11,7 @@ from typing import Any
 from booru_ml.host.loader import host
 from booru_ml.types import Category, Rating, TagRef
 from embeddings import services as embeddings
+from tagging import trust
 from tagging.models import Suggestion
 
 Delta = dict[str, Any]
@@ -48,6 +49,7 @@ def learn(row: Suggestion, *, positive: bool, actor: Any) -> Delta:
         positive=positive,
         actor=actor,
         face=row.evidence.get("face"),
+        weight=trust.weight_of(actor),
     )
     return {} if support_id is None else {"support_added": support_id}
 

@@ -94,3 +94,79 @@ class TagDecision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.suggestion_id}"
+
+
+class SweepQuerySet(models.QuerySet["Sweep"]):
+    def active(self) -> SweepQuerySet:
+        """Those that workers go on with, and those that wait to be resumed."""
+        return self.filter(state__in=[*Sweep.MOVING, Sweep.State.PAUSED])
+
+    def moving(self) -> SweepQuerySet:
+        return self.filter(state__in=Sweep.MOVING)
+
+
+class Sweep(models.Model):
+    """A standing order to look for one character or artist on every post, and how far it is carried out.
+
+    ``cursor`` is the last post that was passed; each step of the walk is a ``SweepStep`` with what it really changed.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        PAUSED = "paused"
+        FINISHED = "finished"
+        CANCELLED = "cancelled"
+        UNDOING = "undoing", "being taken back"
+        UNDONE = "undone", "taken back"
+
+    MOVING = (State.RUNNING, State.UNDOING)
+
+    subject_id = models.BigIntegerField(help_text="whom the gallery is asked about")
+    name = models.CharField(max_length=200, help_text="the subject's name when it was ordered")
+    category = models.CharField(max_length=10, choices=[(item.value, item.value) for item in Category])
+    threshold = models.FloatField(help_text="0–1, the least probability that is suggested")
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    cursor = models.CharField(max_length=64, blank=True, help_text="the last post that was passed")
+    total = models.PositiveBigIntegerField(default=0)
+    passed = models.PositiveBigIntegerField(default=0)
+    compared = models.PositiveBigIntegerField(default=0, help_text="posts that are analysed")
+    suggested = models.PositiveBigIntegerField(default=0, help_text="new suggestions")
+    withdrawn = models.PositiveBigIntegerField(default=0, help_text="open suggestions that are not supported any more")
+    taken_back = models.PositiveBigIntegerField(default=0, help_text="changes that an undo took back")
+    fault = models.TextField(blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SweepQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "search of old posts"
+        verbose_name_plural = "searches of old posts"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_id"],
+                condition=models.Q(state__in=["running", "paused", "undoing"]),
+                name="booru_tagging_one_sweep",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} on old posts from {self.threshold:.0%}"
+
+
+class SweepStep(models.Model):
+    """What one step of a sweep changed: ``created`` (ids of suggestions) and ``changed`` (their columns before)."""
+
+    sweep = models.ForeignKey(Sweep, on_delete=models.CASCADE, related_name="steps")
+    delta = models.JSONField(default=dict)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"step {self.pk} of sweep {self.sweep_id}"

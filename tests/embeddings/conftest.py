@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from embeddings import calibration, gallery, similar
@@ -12,8 +14,8 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The active checkpoint is that of the factories, with the default calibration."""
     constants = Calibration(level=0.0, spread=0.12, drift=0.02, score=0.6, margin=1.0, bias=-4.0)
     spaces = (VERSION, dict.fromkeys(["picture", "face", "style"], constants))
-    monkeypatch.setattr(calibration, "pipeline_version", lambda: "p")
-    monkeypatch.setattr(calibration, "_spaces", lambda folders, version: spaces)
+    monkeypatch.setattr(calibration.registry, "in_force", lambda: SimpleNamespace(checkpoints=()))
+    monkeypatch.setattr(calibration, "_spaces", lambda checkpoints: spaces)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,15 @@ class FakeGallery:
         return "lite0@000000000001"
 
     def learn(
-        self, *, post_id: Any, name: str, category: str, positive: bool, actor: Any, face: int | None = None
+        self,
+        *,
+        post_id: Any,
+        name: str,
+        category: str,
+        positive: bool,
+        actor: Any,
+        face: int | None = None,
+        weight: float = 1.0,
     ) -> int | None:
         number = len(self.lessons) + 100
         self.lessons[number] = (post_id, name, str(category), positive)

@@ -1,0 +1,231 @@
+"""Looking for a character on old posts: step by step, whoever dies, and taken back as a whole."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from booru_ml.errors import InvalidInput, NotFound, NotPermitted, StaleState
+from embeddings import services as embeddings
+from embeddings.models import Subject
+from embeddings.types import SupportRef
+from tagging import services, sweeper, sweeps
+from tagging.models import Suggestion, Sweep, SweepStep
+from tests.embeddings.conftest import encoder, fresh_process  # noqa: F401
+from tests.embeddings.factories import Artist, post, seen, user
+
+pytestmark = pytest.mark.django_db
+ENROL = "booru_embeddings.enrol_subject"
+
+
+@pytest.fixture(autouse=True)
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "CHUNK", 4)
+
+
+@pytest.fixture
+def board() -> dict[str, Any]:
+    """Old posts, of which some show miku, who is enrolled now."""
+    draw = Artist(seed=5)
+    look = draw.character()
+    shows = [seen(draw.picture(look)) for _ in range(6)]
+    others = [seen(draw.picture()) for _ in range(8)]
+    post()  # not analysed
+    examples = [SupportRef(seen(draw.picture(look)).pk) for _ in range(4)]
+    miku = embeddings.enrol(name="miku", posts=examples, actor=None)
+    return {"miku": miku, "shows": {item.pk for item in shows}, "draw": draw, "look": look, "others": others}
+
+
+def run(order: Sweep) -> Sweep:
+    while sweeper.advance(seconds=5):
+        pass
+    order.refresh_from_db()
+    return order
+
+
+def suggested() -> set[Any]:
+    return set(Suggestion.objects.filter(name="miku", state="suggested").values_list("post_id", flat=True))
+
+
+def rows() -> list[dict[str, Any]]:
+    return list(Suggestion.objects.order_by("pk").values("post_id", "name", "score", "state", "source", "evidence"))
+
+
+def test_every_old_post_is_asked_and_undo_leaves_nothing_behind(board):
+    order = run(sweeps.begin(subject_id=board["miku"].pk, actor=user(ENROL)))
+    assert (order.state, order.passed, order.total, order.compared) == ("finished", 19, 19, 18)
+    assert board["shows"] <= suggested()
+    assert order.suggested == len(suggested())
+    assert Suggestion.objects.filter(evidence__subject=board["miku"].pk).count() == order.suggested
+    undone = run(sweeps.undo(sweep_id=order.pk, actor=None))
+    assert (undone.state, undone.taken_back) == ("undone", order.suggested)
+    assert not Suggestion.objects.exists()
+    assert not SweepStep.objects.exists()
+    with pytest.raises(StaleState, match="taken back"):
+        sweeps.undo(sweep_id=order.pk)
+    assert run(sweeps.begin(subject_id=board["miku"].pk)).suggested == order.suggested
+
+
+def test_only_what_clears_the_threshold_is_suggested(board):
+    all_scores = services.embeddings.rematch(list(board["shows"]))
+    best = max(matches[0].probability for matches in all_scores.values())
+    order = run(sweeps.begin(subject_id=board["miku"].pk, threshold=best))
+    assert 1 <= order.suggested < len(board["shows"])
+    for wrong in (0.49, 1.01, float("nan")):
+        with pytest.raises(InvalidInput):
+            sweeps.begin(subject_id=board["miku"].pk, threshold=wrong)
+
+
+def test_a_worker_that_dies_in_a_step_changes_nothing_and_another_goes_on(board, monkeypatch):
+    order = sweeps.begin(subject_id=board["miku"].pk)
+
+    def dies(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(sweeper.SweepStep.objects, "create", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(order)
+    order.refresh_from_db()
+    assert not Suggestion.objects.exists()
+    assert order.passed < order.total
+    run(order)
+    assert order.passed == order.total
+    assert board["shows"] <= suggested()
+    assert order.suggested == len(suggested())
+
+
+def test_whoever_was_overtaken_writes_nothing(board, monkeypatch):
+    sweeps.begin(subject_id=board["miku"].pk)
+    ask = embeddings.rematch
+
+    def overtaken(posts: Any, **others: Any) -> Any:
+        said = ask(posts, **others)
+        Sweep.objects.update(cursor="another worker was here")
+        return said
+
+    monkeypatch.setattr(sweeper.embeddings, "rematch", overtaken)
+    sweeper.advance(seconds=1e-9)
+    assert not Suggestion.objects.exists()
+    assert Sweep.objects.get().passed == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_share_a_sweep(board):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    order = sweeps.begin(subject_id=board["miku"].pk)
+
+    def work() -> None:
+        sweeper.advance(seconds=20)
+        connection.close()
+
+    threads = [Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    order.refresh_from_db()
+    assert (order.state, order.passed, order.suggested) == ("finished", 19, len(suggested()))
+    assert board["shows"] <= suggested()
+
+
+def test_it_pauses_goes_on_and_ends_by_hand(board):
+    order = sweeps.begin(subject_id=board["miku"].pk)
+    sweeper.advance(seconds=1e-9)
+    sweeps.pause(sweep_id=order.pk)
+    assert sweeper.advance() == 0
+    with pytest.raises(StaleState, match="already"):
+        sweeps.begin(subject_id=board["miku"].pk)
+    sweeps.resume(sweep_id=order.pk)
+    sweeper.advance(seconds=1e-9)
+    sweeps.cancel(sweep_id=order.pk)
+    assert sweeper.advance() == 0
+    for verb in (sweeps.pause, sweeps.resume, sweeps.cancel):
+        with pytest.raises(StaleState):
+            verb(sweep_id=order.pk)
+    with pytest.raises(NotFound):
+        sweeps.undo(sweep_id=10**9)
+    assert run(sweeps.undo(sweep_id=order.pk)).state == "undone"
+    assert not Suggestion.objects.exists()
+
+
+def test_decisions_stand_before_and_after(board):
+    first, second, third = sorted(board["shows"])[:3]
+    moderator = user("booru_tagging.decide_suggestion")
+    services.resuggest([first])
+    rejected = Suggestion.objects.get(post_id=first, name="miku")
+    services.reject(suggestion_id=rejected.pk, actor=moderator)
+    order = run(sweeps.begin(subject_id=board["miku"].pk))
+    rejected.refresh_from_db()
+    assert rejected.state == "rejected"
+    accepted = Suggestion.objects.get(post_id=second, name="miku")
+    services.accept(suggestion_id=accepted.pk, actor=moderator)
+    run(sweeps.undo(sweep_id=order.pk))
+    assert {row["post_id"]: row["state"] for row in rows()} == {first: "rejected", second: "accepted"}
+    assert third not in suggested()
+
+
+def test_what_the_gallery_no_longer_says_is_withdrawn_and_undo_brings_it_back_as_it_was(board):
+    run(sweeps.begin(subject_id=board["miku"].pk))
+    stranger = board["others"][0].pk
+    Suggestion.objects.create(
+        post_id=stranger,
+        name="miku",
+        category="character",
+        score=0.8,
+        source="prototype",
+        model_version="x",
+        evidence={},
+    )
+    by_network = board["others"][1].pk
+    Suggestion.objects.create(
+        post_id=by_network, name="miku", category="character", score=0.6, source="model", model_version="x", evidence={}
+    )
+    before = rows()
+    embeddings.add_support(
+        subject_id=board["miku"].pk, posts=[SupportRef(seen(board["draw"].picture(board["look"])).pk)], actor=None
+    )
+    order = run(sweeps.begin(subject_id=board["miku"].pk))
+    assert order.withdrawn >= 1
+    assert Suggestion.objects.get(post_id=stranger).state == "withdrawn"
+    assert Suggestion.objects.get(post_id=by_network).state == "suggested"
+    run(sweeps.undo(sweep_id=order.pk))
+    assert rows() == before
+
+
+def test_it_waits_where_its_character_is_disabled_meanwhile(board):
+    order = sweeps.begin(subject_id=board["miku"].pk)
+    embeddings.set_enabled(subject_id=board["miku"].pk, enabled=False)
+    run(order)
+    assert (order.state, order.passed) == ("paused", 0)
+    assert "disabled" in order.fault
+    with pytest.raises(StaleState):
+        sweeps.begin(subject_id=board["miku"].pk) if Subject.objects.update(enabled=True) else None
+    assert run(sweeps.resume(sweep_id=order.pk)).state == "finished"
+
+
+def test_a_fault_pauses_it_and_no_worker_suffers(board, monkeypatch):
+    order = sweeps.begin(subject_id=board["miku"].pk)
+    with monkeypatch.context() as context:
+        context.setattr(sweeper.embeddings, "rematch", lambda *_, **__: 1 / 0)
+        assert sweeper.advance_quietly() == 0
+    order.refresh_from_db()
+    assert order.state == "paused"
+    assert "ZeroDivisionError" in order.fault
+    sweeps.resume(sweep_id=order.pk)
+    assert sweeper.advance_quietly() > 0
+
+
+def test_it_takes_the_right_to_enrol(board):
+    for verb in (
+        lambda: sweeps.begin(subject_id=board["miku"].pk, actor=user("booru_tagging.decide_suggestion")),
+        lambda: sweeps.undo(sweep_id=1, actor=user()),
+    ):
+        with pytest.raises(NotPermitted):
+            verb()
+    with pytest.raises(NotFound):
+        sweeps.begin(subject_id=10**9)
