@@ -25,6 +25,7 @@ from django.utils.safestring import SafeString
 from booru_ml.errors import BooruError
 from embeddings import selectors, services
 from embeddings.models import Subject, Support
+from embeddings.search_admin import FindAdmin  # noqa: F401 - registers itself
 from embeddings.types import SupportRef
 
 MOST_POSTS = 200
