@@ -30,6 +30,9 @@ SINKS = (
     "moderation.services.triage",
 )
 
+# What workers do while there are no pictures, a slice at a time. Each is ``f() -> int``: how much it did, 0 for nothing.
+CHORES = ("tagging.sweeper.advance_quietly",)
+
 # Where workers find the queries by picture (a module that is a ``booru_ml.pipeline.queries.Desk``).
 QUERIES = "embeddings.queries"
 
@@ -167,6 +170,11 @@ def post_model() -> str:
 def sinks() -> tuple[Any, ...]:
     """The sink functions, imported on first use."""
     return tuple(import_string(path) for path in SINKS)
+
+
+@cache
+def chores() -> tuple[Any, ...]:
+    return tuple(import_string(path) for path in CHORES)
 
 
 def queries() -> Any:

@@ -1,8 +1,8 @@
 """Carries sweeps out, step by step, whenever a worker has no pictures to analyse.
 
-Anybody may take a step, several at once: the posts are compared first, then their suggestions, the step's delta and the
-moved cursor are written in one transaction that comes true only while the cursor stands where it was read. Whoever dies
-in between has changed nothing. Taking a sweep back goes through the same steps in reverse.
+Any worker may take a step, one at a time: whoever holds the order's row. Suggestions, the step's delta and the moved
+cursor are written in one transaction that comes true only while the cursor stands where it was read. Whoever dies in
+between has changed nothing. Taking a sweep back goes through the same steps in reverse.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ def advance(*, seconds: float = SLICE_SECONDS, sweep_id: int | None = None) -> i
     """Goes on with the sweeps under way, the eldest first, for ``seconds``; returns how many steps were taken."""
     deadline, steps = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
-        waiting = Sweep.objects.moving().order_by("id")
-        order = (waiting.filter(pk=sweep_id) if sweep_id is not None else waiting).first()
-        if order is None:
-            break
-        (_back if order.state == State.UNDOING else _forth)(order)
+        with transaction.atomic():
+            waiting = Sweep.objects.moving().select_for_update(skip_locked=True).order_by("id")
+            order = (waiting.filter(pk=sweep_id) if sweep_id is not None else waiting).first()
+            if order is None:
+                break
+            (_back if order.state == State.UNDOING else _forth)(order)
         steps += 1
     return steps
 
@@ -82,7 +83,7 @@ def _forth(order: Sweep) -> None:
     values: dict[str, Any] = {"cursor": str(posts[-1])} if posts else {"state": State.FINISHED, "finished_at": Now()}
     unmoved = Sweep.objects.filter(pk=order.pk, state=State.RUNNING, cursor=order.cursor)
     with transaction.atomic():
-        # The guard comes first: whoever moves the cursor holds the row, and nobody else writes for these posts.
+        # For databases without row locks: whoever was overtaken writes nothing.
         if not unmoved.update(passed=F("passed") + len(posts), compared=F("compared") + len(wanted), **values):
             return
         delta, made, withdrawn = _write(wanted, tag.name, str(tag.category), order.threshold)

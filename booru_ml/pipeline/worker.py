@@ -183,6 +183,8 @@ class Worker:
             rows.filter(last_seen_at__lt=Now() - timedelta(hours=1)).delete()
             self._announced = True
             feeder.feed_quietly()
+            for chore in conf.chores():  # a board that is never at rest gets on with them, too
+                chore()
         except (DatabaseError, InterfaceError) as error:
             connections.close_all()
             logger.warning("heartbeat not written: %s", error)
@@ -240,7 +242,9 @@ class Worker:
             self._worked = time.monotonic()
 
     def _rest(self) -> int:
-        """After a while without work the networks' memory, a GPU's above all, is for others."""
+        """Time for chores; after a while without work the networks' memory, a GPU's above all, is for others."""
+        if done := sum(chore() for chore in conf.chores()):
+            return done
         longest = config().IDLE_SECONDS
         if self._runner and longest and time.monotonic() - self._worked >= longest:
             logger.info("no work for %.0f s: networks and decoders are let go until there is some", longest)
