@@ -6,15 +6,19 @@ the queries. Support and query never share a group (a source picture, a post). T
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from booru_ml.errors import InvalidInput
 from booru_ml.types import FloatArray
-from embeddings.prototypes import Calibration, Supports, normalise, weigh
+from embeddings import measures, methods, sampling
+from embeddings.methods import METHODS, SupportSet, normalise
+from embeddings.methods.exemplars import Exemplars
+from embeddings.prototypes import Calibration, Supports, fit_method, weigh
 
 WAYS = (1, 2, 4, 8, 16, 32)
 SHOTS = (1, 2, 5, 10)
@@ -22,17 +26,24 @@ QUERIES = 5
 BACKGROUNDS = (0, 32, 256)
 SHARPNESS = (10.0, 20.0, 40.0, 80.0)
 FLOORS = (0.0, 0.5, 1.0, 1.5, 2.0)
+LOOKS = 3
+CLEARLY = 0.005
+"""OSCR that a method must be better by to displace a simpler one."""
 
 FloatVector = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """A set of pictures: ``vectors`` (N, D) L2-normalised, the class and the group of each."""
 
     vectors: FloatArray
     labels: npt.NDArray[np.str_]
     groups: npt.NDArray[np.str_]
+
+    @cached_property
+    def classes(self) -> dict[str, sampling.Groups]:
+        return sampling.classes(self.labels.tolist(), self.groups.tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,21 +81,91 @@ class Report:
     ece: float
 
 
-def fit(sets: Sequence[Labelled], *, seed: int = 0, games: int = 40, twin: float | None = None) -> Calibration:
-    """The calibration under which the outcomes of played galleries are likeliest. Raises ``InvalidInput``."""
-    base = _strangers(sets)
-    best: tuple[float, Calibration] | None = None
-    for sharpness in SHARPNESS:
-        for floor in FLOORS:
-            tried = replace(base, sharpness=sharpness, floor=floor, twin=base.twin if twin is None else twin)
-            random = np.random.default_rng(seed)
-            played = [_play(one, tried, random, games=games) for one in sets]
-            fitted, loss = _logistic(tried, played)
-            if best is None or loss < best[0] - 1e-4:
-                best = (loss, fitted)
-    if best is None:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a method did in games where a character has one look, and where it has ``LOOKS``: OSCR, 0–1."""
+
+    method: str
+    sharpness: float | None
+    one_look: float
+    several_looks: float
+
+    @property
+    def mean(self) -> float:
+        return (self.one_look + self.several_looks) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    calibration: Calibration
+    trials: tuple[Trial, ...]
+
+
+def fit(
+    sets: Sequence[Labelled], *, seed: int = 0, games: int = 40, twin: float | None = None, method: str | None = None
+) -> Fitted:
+    """The best method, and the constants under which the outcomes of galleries played with it are likeliest.
+
+    ``method`` names one instead of the best. Raises ``InvalidInput``.
+    """
+    if not sets:
         raise InvalidInput("Give at least one set of labelled pictures.")
-    return Calibration(**{name: round(value, 4) for name, value in asdict(best[1]).items()})
+    trials = compare(sets, seed=seed, games=max(games // 4, 2), method=method)
+    # A simpler method (an earlier one) stays unless another is clearly better.
+    top = max(trial.mean for trial in trials)
+    chosen = next(trial for trial in trials if trial.mean >= top - CLEARLY)
+    base = _strangers(sets, _of(chosen, twin))
+    best: tuple[float, Calibration] | None = None
+    for floor in FLOORS:
+        tried = replace(base, floor=floor)
+        random = np.random.default_rng(seed)
+        fitted, loss = _logistic(tried, [_play(one, tried, random, games=games) for one in sets])
+        if best is None or loss < best[0] - 1e-4:
+            best = (loss, fitted)
+    said = asdict(best[1] if best else base)
+    rounded = {name: value if name == "method" else round(value, 4) for name, value in said.items()}
+    return Fitted(Calibration(**rounded), tuple(trials))
+
+
+def compare(sets: Sequence[Labelled], *, seed: int = 0, games: int = 10, method: str | None = None) -> list[Trial]:
+    """Each method in the same games, simpler ones first. OSCR asks for the right name and for none where nobody fits,
+    at whatever bar, so no calibration is needed to compare."""
+    costumed = [joined for one in sets if len(playable(joined := join_looks(one, LOOKS, seed=seed))) > 2]
+    trials = []
+    for kind in METHODS if method is None else (methods.named(method),):
+        for sharpness in SHARPNESS if kind is Exemplars else (None,):
+            trial = Trial(kind.name, sharpness, 0, 0)
+            plain = _open_set(sets, _of(trial, None), seed=seed, games=games)
+            several = _open_set(costumed, _of(trial, None), seed=seed, games=games) if costumed else plain
+            trials.append(replace(trial, one_look=plain, several_looks=several))
+    return trials
+
+
+def _of(trial: Trial, twin: float | None) -> Calibration:
+    usual = Calibration()
+    return Calibration(
+        method=trial.method,
+        sharpness=usual.sharpness if trial.sharpness is None else trial.sharpness,
+        twin=usual.twin if twin is None else twin,
+    )
+
+
+def _open_set(sets: Sequence[Labelled], calibration: Calibration, *, seed: int, games: int) -> float:
+    tried = _strangers(sets, calibration)
+    found = []
+    for one in sets:
+        played = _play(one, tried, np.random.default_rng(seed), games=games)
+        known = played.known
+        found.append(measures.oscr(played.chance[known], played.correct[known], played.chance[~known]))
+    return float(np.mean(found))
+
+
+def join_looks(one: Labelled, looks: int, *, seed: int = 0) -> Labelled:
+    """As if each ``looks`` classes were one character's costumes, drawn at random; classes left over are dropped."""
+    names = np.random.default_rng(seed).permutation(np.unique(one.labels))
+    wearer = {str(name): f"{number // looks}" for number, name in enumerate(names[: len(names) // looks * looks])}
+    kept = np.isin(one.labels, list(wearer))
+    return Labelled(one.vectors[kept], np.array([wearer[str(name)] for name in one.labels[kept]]), one.groups[kept])
 
 
 def measure(
@@ -92,7 +173,7 @@ def measure(
 ) -> Report:
     """How recognition does with this many subjects and pictures of each; ``least`` is the probability to be named."""
     random = np.random.default_rng(seed)
-    outcomes = _join([_game(one, calibration, random, ways, shots, 256) for _ in range(games)])
+    outcomes = join([game(one, calibration, random, ways, shots, 256) for _ in range(games)])
     named = outcomes.chance >= least
     known, strangers = outcomes.known, ~outcomes.known
     return Report(
@@ -103,8 +184,8 @@ def measure(
         unknown=_share(~named[known]),
         wrong=_share((named & ~outcomes.correct)[known]),
         false_known=_share(named[strangers]),
-        auroc=_auroc(outcomes.chance[outcomes.correct], outcomes.chance[strangers]),
-        ece=_calibration_error(outcomes.chance, outcomes.correct),
+        auroc=measures.auroc(outcomes.chance[outcomes.correct], outcomes.chance[strangers]),
+        ece=measures.calibration_error(outcomes.chance, outcomes.correct),
     )
 
 
@@ -121,24 +202,30 @@ def twin_bar(pictures: FloatArray, copies: FloatArray) -> float:
 
 def playable(one: Labelled) -> list[str]:
     """Classes with at least two groups, so that one can be asked about from another."""
-    return [str(name) for name in np.unique(one.labels) if len(set(one.groups[one.labels == name])) >= 2]
+    return [name for name, groups in one.classes.items() if len(groups) > 1]
 
 
-def _strangers(sets: Sequence[Labelled]) -> Calibration:
-    """What pictures of different classes have in common, over all sets alike."""
+def _strangers(sets: Sequence[Labelled], calibration: Calibration) -> Calibration:
+    """With what pictures of different classes have in common in the method's space, over all sets alike."""
     levels, spreads, drifts = [], [], []
     for one in sets:
         if len(playable(one)) < 2:
             raise InvalidInput("A set needs two classes with pictures from two sources each.")
         random = np.random.default_rng(0)
         some = random.choice(len(one.labels), min(len(one.labels), 2000), replace=False)
-        cosines = one.vectors[some] @ one.vectors[some].T
+        some = some[np.argsort(one.labels[some], kind="stable")]
+        starts = np.unique(one.labels[some], return_index=True)[1]
+        shown = SupportSet.of(one.vectors[some], starts, background=one.vectors[some])
+        vectors = fit_method(shown, calibration).support.exemplars
+        cosines = vectors @ vectors.T
         cosines[one.labels[some][:, None] == one.labels[some]] = np.nan
         means = np.nanmean(cosines, axis=1)
         levels.append(means.mean())
         drifts.append(means.std())
         spreads.append(np.nanstd(cosines, axis=1).mean())
-    return Calibration(level=float(np.mean(levels)), spread=float(np.mean(spreads)), drift=float(np.mean(drifts)))
+    return replace(
+        calibration, level=float(np.mean(levels)), spread=float(np.mean(spreads)), drift=float(np.mean(drifts))
+    )
 
 
 def _play(one: Labelled, calibration: Calibration, random: np.random.Generator, *, games: int) -> Outcomes:
@@ -147,63 +234,53 @@ def _play(one: Labelled, calibration: Calibration, random: np.random.Generator, 
     for _ in range(games):
         for ways in sorted({min(ways, most) for ways in WAYS}):
             shots, strangers = random.choice(SHOTS), random.choice(BACKGROUNDS)
-            played.append(_game(one, calibration, random, ways, int(shots), int(strangers)))
-    return _join(played)
+            played.append(game(one, calibration, random, ways, int(shots), int(strangers)))
+    return join(played)
 
 
-def _game(
+def game(
     one: Labelled, calibration: Calibration, random: np.random.Generator, ways: int, shots: int, background: int
 ) -> Outcomes:
-    classes = random.permutation(playable(one))
-    enrolled, strange = classes[:ways], classes[ways:]
-    if not len(strange):
-        raise InvalidInput(f"{ways} classes of {len(classes)} leave no stranger to ask about.")
-    support: list[int] = []
-    starts: list[int] = []
+    """Enrols ``ways`` classes by ``shots`` pictures each, or as many as they have, and asks about others of theirs and
+    as many of strangers. Raises ``InvalidInput`` where nobody is left to be a stranger."""
+    pools = one.classes
+    order = random.permutation([name for name, groups in pools.items() if len(groups) > 1])
+    enrolled = order[:ways]
+    strange = np.flatnonzero(~np.isin(one.labels, enrolled))
+    if len(order) <= ways or not len(strange):
+        raise InvalidInput(f"{ways} classes of {len(order)} leave no stranger to ask about.")
+    support: list[npt.NDArray[np.int64]] = []
     asked: list[tuple[int, int]] = []
     for place, name in enumerate(enrolled):
-        shown, rest = _split(one, name, random, shots)
-        starts.append(len(support))
-        support += shown
-        asked += [(picture, place) for picture in rest]
-    unknown = random.permutation(np.flatnonzero(np.isin(one.labels, strange)))[: max(len(asked), 1)]
-    asked += [(int(picture), -1) for picture in unknown]
-    board = np.setdiff1d(np.arange(len(one.labels)), support)
+        most = min(shots, sampling.most_shots(pools[name]))
+        shown, rest = sampling.split(pools[name], random, shots=most, queries=QUERIES)
+        support.append(shown)
+        asked += [(int(picture), place) for picture in rest]
+    sizes = np.array([len(shown) for shown in support])
+    asked += [(int(picture), -1) for picture in random.permutation(strange)[: len(asked)]]
+    rows = np.concatenate(support)
+    board = np.setdiff1d(np.arange(len(one.labels)), rows)
     others = random.choice(board, min(background, len(board)), replace=False)
-    supports = Supports.of(one.vectors[support], np.array(starts), calibration, background=one.vectors[others])
+    shown_set = SupportSet.of(one.vectors[rows], np.cumsum(sizes) - sizes, background=one.vectors[others])
+    supports = Supports.of(shown_set, calibration)
     pictures, truth = (np.array(column) for column in zip(*asked, strict=True))
     found = weigh(one.vectors[pictures], supports, calibration)
     order = np.argsort(-found.standard, axis=1)
-    rows, first = np.arange(len(truth)), order[:, 0]
+    queries, first = np.arange(len(truth)), order[:, 0]
     return Outcomes(
-        standard=found.standard[rows, first].astype(np.float64),
-        lead=found.lead[rows, first].astype(np.float64),
+        standard=found.standard[queries, first].astype(np.float64),
+        lead=found.lead[queries, first].astype(np.float64),
         count=np.full(len(truth), float(ways)),
         size=supports.sizes[first].astype(np.float64),
         weight=np.full(len(truth), 1 / len(truth)),
-        chance=found.chances[rows, first].astype(np.float64),
+        chance=found.chances[queries, first].astype(np.float64),
         known=truth >= 0,
         correct=first == truth,
         third=(order[:, :3] == truth[:, None]).any(axis=1),
     )
 
 
-def _split(one: Labelled, name: str, random: np.random.Generator, shots: int) -> tuple[list[int], list[int]]:
-    """Support and query pictures of a class that share no group; at least one group is left to ask about."""
-    pictures = random.permutation(np.flatnonzero(one.labels == name))
-    groups = list(dict.fromkeys(one.groups[pictures]))
-    shown: list[int] = []
-    used: set[str] = set()
-    for picture in pictures:
-        if len(shown) >= shots or (one.groups[picture] not in used and len(used) + 1 >= len(groups)):
-            break
-        shown.append(int(picture))
-        used.add(str(one.groups[picture]))
-    rest = [int(picture) for picture in pictures if one.groups[picture] not in used]
-    return shown, rest[:QUERIES]
-
-
-def _join(played: Sequence[Outcomes]) -> Outcomes:
+def join(played: Sequence[Outcomes]) -> Outcomes:
     columns = ("standard", "lead", "count", "size", "weight", "chance", "known", "correct", "third")
     return Outcomes(*(np.concatenate([getattr(item, name) for item in played]) for name in columns))
 
@@ -213,7 +290,7 @@ def _logistic(calibration: Calibration, played: Sequence[Outcomes]) -> tuple[Cal
 
     Evidence never speaks against its subject: a coefficient that would is held at zero.
     """
-    rows = _join(played)
+    rows = join(played)
     weights = np.concatenate([item.weight / item.weight.sum() for item in played]) / len(played)
     ones = np.ones(len(rows.count))
     table = np.stack([rows.standard, rows.lead, -np.log(rows.count), -np.log(rows.size), ones], axis=1)
@@ -229,8 +306,7 @@ def _logistic(calibration: Calibration, played: Sequence[Outcomes]) -> tuple[Cal
     chance = np.clip(1 / (1 + np.exp(-np.clip(table @ found, -60, 60))), 1e-9, 1 - 1e-9)
     loss = -float(weights @ (target * np.log(chance) + (1 - target) * np.log(1 - chance)))
     score, margin, subjects, supports, bias = (float(value) for value in found)
-    named = {"score": score, "margin": margin, "subjects": -subjects, "supports": -supports, "bias": bias}
-    return replace(calibration, **named), loss
+    return replace(calibration, score=score, margin=margin, subjects=-subjects, supports=-supports, bias=bias), loss
 
 
 def _newton(table: FloatVector, target: FloatVector, weights: FloatVector) -> FloatVector:
@@ -249,28 +325,6 @@ def _newton(table: FloatVector, target: FloatVector, weights: FloatVector) -> Fl
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
-
-
-def _auroc(high: FloatVector, low: FloatVector) -> float:
-    """The chance that one of ``high`` exceeds one of ``low``, ties counting half."""
-    if not len(high) or not len(low):
-        return float("nan")
-    ordered = np.sort(low)
-    below, upto = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
-    return float((below + upto).mean() / 2 / len(low))
-
-
-def _calibration_error(chance: FloatVector, correct: npt.NDArray[np.bool_], bins: int = 15) -> float:
-    """Expected calibration error over equal-width bins (Guo et al. 2017)."""
-    return float(sum(share * abs(said - true) for share, said, true in _bins(chance, correct, bins)))
-
-
-def _bins(chance: FloatVector, correct: npt.NDArray[np.bool_], bins: int) -> Iterator[tuple[float, float, float]]:
-    place = np.minimum((chance * bins).astype(int), bins - 1)
-    for number in range(bins):
-        inside = place == number
-        if inside.any():
-            yield float(inside.mean()), float(chance[inside].mean()), float(correct[inside].mean())
 
 
 def normalised(vectors: FloatArray, labels: Sequence[str], groups: Sequence[str]) -> Labelled:

@@ -14,7 +14,9 @@ import time
 import uuid
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from django.db.models import F, Max, Min, QuerySet
 
 from booru_ml.types import Box, FloatArray
 from embeddings.calibration import calibration
+from embeddings.methods import SupportSet
+from embeddings.methods.coverage import farthest_points
 from embeddings.models import Gallery, Subject, Support, Vector
 from embeddings.prototypes import Calibration, Supports
 from embeddings.store import box_of, readable
@@ -37,7 +41,12 @@ WAITING = 1000
 CHUNK = 5000
 KEPT = 6
 
+EXEMPLARS = 64
+"""The most of one subject that pictures are compared with."""
+
 Revision = tuple[int, uuid.UUID | None]
+_Key = tuple[int, Any, float]
+"""subject, post and weight of an exemplar"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,14 +58,23 @@ class Snapshot:
     """how many supports there were, of everybody"""
     reach: int
     """how far the background goes (see ``_reach``)"""
-    waiting: tuple[Any, ...] = ()
+    waiting: tuple[Any, ...]
     """support posts without any vector yet, ``WAITING`` of them at most"""
-    subjects: tuple[tuple[int, str, str], ...] = ()
+    subjects: tuple[tuple[int, str, str], ...]
     """(id, name, category)"""
-    posts: tuple[Any, ...] = ()
+    posts: tuple[Any, ...]
     """(M,) the post that each exemplar comes from"""
-    supports: Supports = field(default_factory=Supports)
-    calibration: Calibration = field(default_factory=Calibration)
+    exemplars: FloatArray
+    """(M, D) as they stand in the database; ``supports`` has them in the method's space"""
+    supports: Supports
+    calibration: Calibration
+
+    def exemplars_of(self, subject_id: int) -> FloatArray:
+        """(K, D) what shows this subject here; nothing of one who is not enrolled."""
+        for place, (known, _, _) in enumerate(self.subjects):
+            if known == subject_id:
+                return self.exemplars[self.supports.span(place)]
+        return self.exemplars[:0]
 
 
 class Room:
@@ -91,7 +109,7 @@ class Room:
         if now - self._looked[space] < LOOK_SECONDS:
             return False
         self._looked[space] = now
-        young = len(held.supports.background) < BACKGROUND
+        young = len(held.supports.fitted.support.background) < BACKGROUND
         if held.subjects and (young or now - self._grown[space] >= GROWN_SECONDS):
             self._grown[space] = now
             if _reach(*space)[1] != held.reach:
@@ -140,13 +158,13 @@ def load(model_version: str, kind: str, *, instead: Mapping[int, Sequence[Suppor
         Support.objects.filter(subject__enabled=True, subject__category=category)
         .exclude(subject_id__in=list(instead or ()))
         .select_related("subject")
-        .only("post_id", "kind", "number", "box", "positive", "subject__name", "subject__category")
+        .only("post_id", "kind", "number", "box", "positive", "weight", "subject__name", "subject__category")
         .order_by("subject_id", "id")
     )
     supports += [row for rows in (instead or {}).values() for row in rows if row.subject.category == category]
     post_ids = sorted({item.post_id for item in supports}, key=str)
     shown = _vectors(model_version, kind, post_ids)
-    positive: dict[int, list[tuple[Any, bytes]]] = defaultdict(list)
+    positive: dict[int, list[tuple[tuple[Any, float], bytes]]] = defaultdict(list)
     negative: list[tuple[int, bytes]] = []
     names: dict[int, tuple[int, str, str]] = {}
     for support in supports:
@@ -154,14 +172,15 @@ def load(model_version: str, kind: str, *, instead: Mapping[int, Sequence[Suppor
             if support.positive:
                 subject = support.subject
                 names[subject.pk] = (subject.pk, subject.name, subject.category)
-                positive[subject.pk].append((support.post_id, data))
+                positive[subject.pk].append(((support.post_id, support.weight), data))
             else:
                 negative.append((support.subject_id, data))
-    rows = [((subject, post), data) for subject in names for post, data in positive[subject]]
-    keys, exemplars = readable(rows)
-    order = list(dict.fromkeys(subject for subject, _ in keys))
+    rows = [((subject, *key), data) for subject in names for key, data in positive[subject]]
+    keys, vectors = readable(rows)
+    keys, exemplars = _covering(keys, vectors)
+    order = list(dict.fromkeys(subject for subject, _, _ in keys))
     place = {subject: number for number, subject in enumerate(order)}
-    firsts = {subject: number for number, (subject, _) in reversed(list(enumerate(keys)))}
+    firsts = {subject: number for number, (subject, _, _) in reversed(list(enumerate(keys)))}
     starts = np.array([firsts[subject] for subject in order], dtype=np.int64)
     owners, negatives = readable([(place[subject], data) for subject, data in negative if subject in place])
     return Snapshot(
@@ -170,24 +189,40 @@ def load(model_version: str, kind: str, *, instead: Mapping[int, Sequence[Suppor
         reach=reach,
         waiting=_waiting(model_version, post_ids),
         subjects=tuple(names[subject] for subject in order),
-        posts=tuple(post for _, post in keys),
+        posts=tuple(post for _, post, _ in keys),
+        exemplars=exemplars,
         supports=Supports.of(
-            exemplars,
-            starts,
+            SupportSet.of(
+                exemplars,
+                starts,
+                weights=np.array([weight for _, _, weight in keys], dtype=np.float32),
+                background=_background(model_version, kind, set(post_ids)),
+            ),
             constants,
             negatives=negatives,
             owners=np.array(owners, dtype=np.int64),
-            background=_background(model_version, kind, set(post_ids)),
         ),
         calibration=constants,
     )
 
 
-def exemplars(model_version: str, kind: str, supports: Sequence[Support]) -> FloatArray:
-    """(≤ M, D) vectors of ``kind`` that speak for those of these supports which show their subject."""
+def _covering(keys: list[_Key], vectors: FloatArray) -> tuple[list[_Key], FloatArray]:
+    """At most ``EXEMPLARS`` of each subject, which leave none of its looks out."""
+    kept: list[int] = []
+    start = 0
+    for _, own in groupby(keys, key=itemgetter(0)):
+        weights = np.array([weight for _, _, weight in own], dtype=np.float32)
+        span = vectors[start : start + len(weights)]
+        kept += (start + farthest_points(span, EXEMPLARS, weights)).tolist()
+        start += len(weights)
+    return ([keys[row] for row in kept], vectors[kept]) if len(kept) < len(keys) else (keys, vectors)
+
+
+def exemplars(model_version: str, kind: str, supports: Sequence[Support]) -> tuple[list[Support], FloatArray]:
+    """Those of these supports that show their subject by a vector of ``kind``, and the vectors (M, D)."""
     shown = _vectors(model_version, kind, sorted({row.post_id for row in supports}, key=str))
     positive = [row for row in supports if row.positive]
-    return readable([(row, data) for row in positive for data in _shows(row, kind, shown.get(row.post_id, []))])[1]
+    return readable([(row, data) for row in positive for data in _shows(row, kind, shown.get(row.post_id, []))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,20 @@
 """Few-shot recognition as pure functions: similarities in, honest probabilities out.
 
-A subject is its support vectors (exemplars) and their mean (its prototype; Snell et al. 2017). Arrays: Q queries,
-M exemplars, N subjects, B background pictures. Exemplars stand together by subject: ``starts`` (N,) holds the place of
-each subject's first one. Vectors are L2-normalised, so products are cosines.
+A method (``embeddings.methods``) says how well queries fit subjects; here its scores meet strangers, rejections and
+rivals, and become probabilities. Arrays: Q queries, M exemplars, N subjects, K rejected and B background pictures.
+Vectors are L2-normalised, so products are cosines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from booru_ml.types import FloatArray
+from embeddings import methods
+from embeddings.methods import Fitted, SupportSet
 from embeddings.types import IntArray
 
 
@@ -20,7 +22,7 @@ from embeddings.types import IntArray
 class Calibration:
     """``booru.recognition.<kind>`` of the embedding checkpoint's config.json; the defaults suit no encoder exactly.
 
-    ``sharpness`` b of (1/b)·log mean exp(b·s) over a subject's exemplars and prototype.
+    ``method``: the name of one of ``embeddings.methods``; ``sharpness``: its b, where it is ``exemplars``.
     ``level``, ``spread``: mean and standard deviation of a picture's cosines to strangers; ``drift``: how far the mean
     wanders from picture to picture. ``weight``: how many background pictures those two numbers stand for.
     ``floor``: the standardised score that a stranger reaches where no other subject is enrolled.
@@ -29,6 +31,7 @@ class Calibration:
     ``twin``: cosine from which two files show the same picture (re-encoded, resized).
     """
 
+    method: str = "exemplars"
     sharpness: float = 20.0
     level: float = 0.1
     spread: float = 0.1
@@ -43,66 +46,73 @@ class Calibration:
     twin: float = 0.985
 
 
-def _nothing() -> FloatArray:
-    return np.zeros((0, 0), dtype=np.float32)
-
-
 def _nobody() -> IntArray:
     return np.zeros(0, dtype=np.int64)
 
 
+def fit_method(support: SupportSet, calibration: Calibration) -> Fitted:
+    """The calibration's method, fitted."""
+    return methods.named(calibration.method).build(sharpness=calibration.sharpness).fit(support)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Supports:
-    """What queries are compared with; ``of`` makes what is derived.
+    """What queries are compared with, in the method's own space; ``of`` makes what is derived.
 
-    ``exemplars`` (M, D), ``starts`` (N,), ``prototypes`` (N, D); ``negatives`` (K, D) are known not to be the subject
-    whose place ``owners`` (K,) holds; ``background`` (B, D) are strangers, and what they score against each subject has
-    the mean ``levels`` (N,) and the standard deviation ``spreads`` (N,).
+    ``negatives`` (K, D) are known not to be the subject whose place ``owners`` (K,) holds. What strangers score against
+    each subject has the mean ``levels`` (N,) and the standard deviation ``spreads`` (N,). ``count``: how many subjects
+    a query is compared with in all, of whom these may be the likeliest only.
     """
 
-    exemplars: FloatArray = field(default_factory=_nothing)
-    starts: IntArray = field(default_factory=_nobody)
-    prototypes: FloatArray = field(default_factory=_nothing)
-    negatives: FloatArray = field(default_factory=_nothing)
-    owners: IntArray = field(default_factory=_nobody)
-    background: FloatArray = field(default_factory=_nothing)
-    levels: FloatArray = field(default_factory=_nothing)
-    spreads: FloatArray = field(default_factory=_nothing)
+    fitted: Fitted
+    negatives: FloatArray
+    owners: IntArray
+    levels: FloatArray
+    spreads: FloatArray
+    count: int
 
     @classmethod
     def of(
         cls,
-        exemplars: FloatArray,
-        starts: IntArray,
+        support: SupportSet,
         calibration: Calibration,
         *,
         negatives: FloatArray | None = None,
         owners: IntArray | None = None,
-        background: FloatArray | None = None,
     ) -> Supports:
-        means = prototypes(exemplars, starts)
-        strangers = background if background is not None and len(background) and len(starts) else exemplars[:0]
-        levels, spreads = strangeness(strangers @ exemplars.T, strangers @ means.T, starts, calibration)
+        fitted = fit_method(support, calibration)
+        levels, spreads = strangeness(fitted, calibration)
         return cls(
-            exemplars=exemplars,
-            starts=starts,
-            prototypes=means,
-            negatives=exemplars[:0] if negatives is None else negatives,
+            fitted=fitted,
+            negatives=support.exemplars[:0] if negatives is None else fitted.projection(negatives),
             owners=_nobody() if owners is None else owners,
-            background=strangers,
             levels=levels,
             spreads=spreads,
+            count=len(support.starts),
         )
 
     @property
     def sizes(self) -> IntArray:
         """(N,) how many exemplars each subject has."""
-        return np.diff(np.append(self.starts, len(self.exemplars)))
+        return self.fitted.support.sizes
 
     def span(self, place: int) -> slice:
         """Where the exemplars of the subject at ``place`` are."""
-        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.exemplars)
-        return slice(int(self.starts[place]), int(end))
+        start = int(self.fitted.support.starts[place])
+        return slice(start, start + int(self.sizes[place]))
+
+    def take(self, places: IntArray) -> Supports:
+        """These subjects only, ascending; ``count`` stays."""
+        where = np.searchsorted(places, self.owners)
+        kept = np.flatnonzero(places[np.minimum(where, len(places) - 1)] == self.owners) if len(places) else _nobody()
+        return replace(
+            self,
+            fitted=self.fitted.take(places),
+            negatives=self.negatives[kept],
+            owners=where[kept],
+            levels=self.levels[places],
+            spreads=self.spreads[places],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,44 +130,21 @@ class Weighed:
 
 def weigh(queries: FloatArray, supports: Supports, calibration: Calibration) -> Weighed:
     """Compares L2-normalised queries (Q, D) with at least one subject."""
-    similar = queries @ supports.exemplars.T
-    scores = soft_best(similar, queries @ supports.prototypes.T, supports.starts, calibration.sharpness)
+    fitted, support = supports.fitted, supports.fitted.support
+    queries = fitted.projection(queries)
+    similar = queries @ support.exemplars.T
+    scores = fitted.method.score(similar, queries @ fitted.means.T, fitted)
     forbidden = np.zeros(scores.shape, dtype=bool)
     if len(supports.owners):
-        positive = np.maximum.reduceat(similar, supports.starts, axis=1)
+        positive = np.maximum.reduceat(similar, support.starts, axis=1)
         negative = best_of(queries @ supports.negatives.T, supports.owners, scores.shape[1])
         forbidden = vetoed(positive, negative, calibration.twin)
         scores = push_down(scores, positive, negative)
     fair = calibration.level + (scores - supports.levels) * (calibration.spread / supports.spreads)
-    standard = standardise(fair.astype(np.float32), queries @ supports.background.T, calibration)
+    standard = standardise(fair.astype(np.float32), queries @ support.background.T, calibration)
     lead = margins(np.where(forbidden, -np.inf, standard), calibration.floor)
-    chances = np.where(forbidden, 0, probability(standard, lead, supports.sizes, calibration))
-    return Weighed(similar, scores, standard, lead, forbidden, chances)
-
-
-def normalise(vectors: FloatArray) -> FloatArray:
-    """Rows scaled to length 1; a zero row stays zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, 1e-9), dtype=np.float32)
-
-
-def prototypes(exemplars: FloatArray, starts: IntArray) -> FloatArray:
-    """(N, D): the direction of each subject's mean exemplar."""
-    if not len(starts):
-        return np.zeros((0, exemplars.shape[-1]), dtype=np.float32)
-    return normalise(np.add.reduceat(exemplars, starts, axis=0))
-
-
-def soft_best(exemplars: FloatArray, prototype: FloatArray, starts: IntArray, sharpness: float) -> FloatArray:
-    """(Q, N) scores (1/b)·log mean exp(b·s) out of cosines to exemplars (Q, M) and prototypes (Q, N).
-
-    Between the mean and the best of a subject's looks: several costumes survive, one odd exemplar does not rule.
-    """
-    top = np.maximum(np.maximum.reduceat(exemplars, starts, axis=1), prototype)
-    sizes = np.diff(np.append(starts, exemplars.shape[1]))
-    shifted = np.exp(sharpness * (exemplars - np.repeat(top, sizes, axis=1)))
-    total = np.add.reduceat(shifted, starts, axis=1) + np.exp(sharpness * (prototype - top))
-    return np.asarray(top + np.log(total / (sizes + 1)) / sharpness, dtype=np.float32)
+    chances = probability(standard, lead, supports.sizes, calibration, count=supports.count)
+    return Weighed(similar, scores, standard, lead, forbidden, np.where(forbidden, 0, chances))
 
 
 def best_of(similarities: FloatArray, owners: IntArray, count: int) -> FloatArray:
@@ -188,17 +175,17 @@ def standardise(scores: FloatArray, background: FloatArray, calibration: Calibra
     return np.asarray((scores - mean) / deviation, dtype=np.float32)
 
 
-def strangeness(
-    exemplars: FloatArray, prototype: FloatArray, starts: IntArray, calibration: Calibration
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation (N,) of what strangers score against each subject, from cosines (B, M) and (B, N).
+def strangeness(fitted: Fitted, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (N,) of what the background scores against each subject.
 
     The other side of the same coin (Z-norm): a subject with many or with plain pictures is near to everybody, and must
     not be named for that. Shrunk and bounded as in ``standardise``.
     """
-    if not len(starts):
+    support = fitted.support
+    if not len(support.starts):
         return np.zeros(0, dtype=np.float32), np.ones(0, dtype=np.float32)
-    scores = soft_best(exemplars, prototype, starts, calibration.sharpness)
+    strangers = support.background
+    scores = fitted.method.score(strangers @ support.exemplars.T, strangers @ fitted.means.T, fitted)
     mean, deviation = _shrunk(scores, calibration, reach=2 * calibration.spread, axis=0)
     return mean[0], deviation[0]
 
@@ -233,15 +220,17 @@ def margins(scores: FloatArray, floor: float) -> FloatArray:
     return scores - np.maximum(rival, floor)
 
 
-def probability(scores: FloatArray, lead: FloatArray, sizes: IntArray, calibration: Calibration) -> FloatArray:
+def probability(
+    scores: FloatArray, lead: FloatArray, sizes: IntArray, calibration: Calibration, *, count: int
+) -> FloatArray:
     """(Q, N) logistic probability that the subject is in the picture, from standardised scores and margins.
 
-    ``sizes`` (N,): how many exemplars each subject has.
+    ``sizes`` (N,): how many exemplars each subject has; ``count``: how many subjects there are.
     """
     logits = (
         calibration.score * scores
         + calibration.margin * lead
-        + calibration.subjects * np.log(max(scores.shape[1], 1))
+        + calibration.subjects * np.log(max(count, 1))
         + calibration.supports * np.log(np.maximum(sizes, 1))
         + calibration.bias
     )

@@ -13,6 +13,7 @@ from booru_ml.conf import config
 from booru_ml.types import Analysis, Box, Category, FloatArray
 from embeddings import gallery, prototypes
 from embeddings.gallery import Snapshot
+from embeddings.methods import normalise
 from embeddings.models import Vector
 from embeddings.store import box_of, decode
 from embeddings.types import IntArray, Match
@@ -46,7 +47,7 @@ def question(analysis: Analysis) -> Question | None:
         return None
     views = [View(Vector.Kind.PICTURE, finding.embedding), View(Vector.Kind.STYLE, finding.style)]
     views += [View(Vector.Kind.FACE, face.embedding, number, face.box) for number, face in enumerate(finding.faces)]
-    usable = tuple(replace(view, vector=prototypes.normalise(view.vector)) for view in views if view.vector.size)
+    usable = tuple(replace(view, vector=normalise(view.vector)) for view in views if view.vector.size)
     return Question(analysis.post_id, finding.embedding_model, usable)
 
 

@@ -97,9 +97,9 @@ def test_a_replaced_support_picture_is_compared_as_it_is_now():
     draw, room = Artist(), Room()
     shown = seen(draw.character())
     services.enrol(name="miku", posts=[SupportRef(shown.pk)], actor=None)
-    before = room.snapshot(VERSION, "picture").supports.exemplars
+    before = room.snapshot(VERSION, "picture").exemplars
     services.remember([analysis(shown, finding(draw.character()))])
-    after = room.snapshot(VERSION, "picture").supports.exemplars
+    after = room.snapshot(VERSION, "picture").exemplars
     assert float(before[0] @ after[0]) < 0.9
 
 
@@ -144,12 +144,12 @@ def test_a_chosen_face_is_found_again_where_it_was_not_by_its_number():
     services.enrol(name="right", posts=[SupportRef(shown.pk, "face", 1)], actor=None)
     assert names(room) == []
     snapshot = room.snapshot(VERSION, "face")
-    assert float(snapshot.supports.exemplars[0] @ right) > 0.99
+    assert float(snapshot.exemplars[0] @ right) > 0.99
     # Another detector misses the left face, so that the right one becomes number 0.
     again = finding(draw.character(), faces=[left, right])
     one = type(again)(again.embedding, again.style, again.faces[1:], {}, VERSION)
     services.remember([analysis(shown, one)])
-    assert float(room.snapshot(VERSION, "face").supports.exemplars[0] @ right) > 0.99
+    assert float(room.snapshot(VERSION, "face").exemplars[0] @ right) > 0.99
 
 
 def test_overlap_is_the_intersection_over_the_union():
@@ -174,9 +174,9 @@ def test_strangers_are_drawn_from_the_board_but_not_from_the_enrolled():
     for _ in range(40):
         seen(draw.character())
     services.set_enabled(subject_id=Subject.objects.get().pk, enabled=True)
-    background = room.snapshot(VERSION, "picture").supports.background
+    background = room.snapshot(VERSION, "picture").supports.fitted.support.background
     assert 30 <= len(background) <= 40
-    assert (room.snapshot(VERSION, "picture").supports.exemplars @ background.T < 0.9).all()
+    assert (room.snapshot(VERSION, "picture").exemplars @ background.T < 0.9).all()
 
 
 def test_a_second_look_comes_after_half_a_second(monkeypatch):

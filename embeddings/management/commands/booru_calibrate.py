@@ -15,12 +15,13 @@ from django.core.management.base import BaseCommand, CommandError
 from booru_ml.conf import CHECKPOINTS, config
 from booru_ml.errors import BooruError
 from booru_ml.progress import track
+from embeddings.methods import METHODS
 from embeddings.models import Vector
 
 if TYPE_CHECKING:
     from booru_ml.nn.engine import Engine
     from booru_ml.types import Finding, PixelArray
-    from embeddings.fitting import Labelled
+    from embeddings.fitting import Labelled, Trial
     from embeddings.prototypes import Calibration
 
 BATCH = 16
@@ -50,6 +51,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--split", help="only rows of this split, where a manifest has the column")
         parser.add_argument("--games", type=int, default=40, help="played for each size of gallery (default: 40)")
+        parser.add_argument(
+            "--method", choices=[item.name for item in METHODS], help="how pictures are compared; default: the best"
+        )
         parser.add_argument("--dry-run", action="store_true", help="report, but write nothing")
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
 
@@ -79,15 +83,18 @@ class Command(BaseCommand):
         for folder in options["artists"]:
             found, _ = self._look(engine, folder, "artist", options["split"])
             sets.setdefault(Vector.Kind.STYLE.value, []).append((folder.name, found[Vector.Kind.STYLE]))
-        said: dict[str, dict[str, float]] = {}
+        said: dict[str, dict[str, Any]] = {}
+        trials: list[dict[str, Any]] = []
         report: list[dict[str, Any]] = []
         for space, named in sets.items():
-            fitted = fitting.fit([one for _, one in named], games=options["games"], twin=twin)
-            said[space] = asdict(fitted)
-            report += self._report(space, named, fitted)
+            best = fitting.fit([one for _, one in named], games=options["games"], twin=twin, method=options["method"])
+            trials += self._trials(space, best.trials)
+            said[space] = asdict(best.calibration)
+            report += self._report(space, named, best.calibration)
         self.stdout.write(json.dumps(said, indent=2))
         if options["json"]:
-            options["json"].write_text(json.dumps({"recognition": said, "results": report}, indent=2) + "\n")
+            table = {"recognition": said, "methods": trials, "results": report}
+            options["json"].write_text(json.dumps(table, indent=2) + "\n")
         if not options["dry_run"]:
             _write(checkpoint.path, said)
             self.stdout.write(f"Written; the checkpoint is {Checkpoint.load(checkpoint.path).version} now.")
@@ -126,6 +133,13 @@ class Command(BaseCommand):
             copies += _infer(engine, [_copy(read_picture(samples[i].path)) for i in some[start : start + BATCH]])
         bar = fitting.twin_bar(found[Vector.Kind.PICTURE].vectors[list(some)], np.stack([c.embedding for c in copies]))
         return found, bar
+
+    def _trials(self, kind: str, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+        self.stdout.write(f"{kind}: OSCR of each method in the same games  one look  several looks")
+        for trial in trials:
+            name = trial.method if trial.sharpness is None else f"{trial.method} {trial.sharpness:g}"
+            self.stdout.write(f"  {name:<42} {trial.one_look:>9.3f} {trial.several_looks:>14.3f}")
+        return [{"kind": kind, **asdict(trial)} for trial in trials]
 
     def _report(self, kind: str, named: list[tuple[str, Labelled]], fitted: Calibration) -> list[dict[str, Any]]:
         from embeddings import fitting
@@ -166,7 +180,7 @@ def _copy(pixels: PixelArray) -> PixelArray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def _write(folder: Path, said: dict[str, dict[str, float]]) -> None:
+def _write(folder: Path, said: dict[str, dict[str, Any]]) -> None:
     """Into ``config.json``, beside what it says already; then the sums. Raises ``CheckpointError``."""
     from booru_ml.checkpoint import pin
     from booru_ml.checkpoint.files import CONFIG, Folder
