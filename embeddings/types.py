@@ -107,3 +107,36 @@ class Preview:
     def count(self) -> int:
         """How many posts would be named."""
         return sum(hit.known for hit in self.hits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """A support picture that a person should look at; similarities are cosines.
+
+    ``own``: to the rest of its subject. ``reason``: ``rival`` where it is nearer to ``rival``, ``lonely`` where it is
+    like nothing that is enrolled: a look of its own, or a mistake.
+    """
+
+    support_id: int
+    post_id: Any
+    own: float
+    rival_similarity: float | None
+    rival: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """How well a subject is known by one kind of vector.
+
+    ``consistency`` (0–1): how many supports are nearer to the others than to any rival; None where there is but one.
+    ``rival`` is the subject most like it, by ``similarity`` (cosine of the means).
+    """
+
+    kind: str
+    supports: int
+    consistency: float | None
+    rival_id: int | None
+    rival: str | None
+    similarity: float | None
+    suspicions: tuple[Suspicion, ...]

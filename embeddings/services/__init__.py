@@ -1,6 +1,7 @@
 """The verbs of this app. Every change of the gallery raises its revision, so that all processes see it at once."""
 
 from embeddings.calibration import active_version
+from embeddings.services.checkup import checkup, checkups
 from embeddings.services.dry_run import preview
 from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
@@ -11,7 +12,6 @@ from embeddings.services.subjects import (
     add_support,
     change,
     enrol,
-    find,
     merge,
     remove_support,
     rename,
@@ -24,9 +24,10 @@ __all__ = [
     "active_version",
     "add_support",
     "change",
+    "checkup",
+    "checkups",
     "clean_name",
     "enrol",
-    "find",
     "find_by_picture",
     "learn",
     "merge",

@@ -116,7 +116,7 @@ def _near(version: str, kinds: Sequence[str], supports: Sequence[Support], *, wi
     """The posts nearest to any of the examples, by every kind of vector; ``LOOKED`` of them at most."""
     best: dict[Any, float] = {}
     for kind in kinds:
-        queries = gallery.exemplars(version, kind, supports)
+        queries = gallery.exemplars(version, kind, supports)[1]
         if not len(queries):
             continue
         limit = max(LOOKED // len(queries), BATCH) + len(without)
