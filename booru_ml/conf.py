@@ -107,6 +107,9 @@ class Config:
     IDLE_SECONDS: float = 600.0
     """A worker without work for so long lets the networks and decoders go, and loads them again for the next upload;
     0 keeps them for good."""
+    MODELS_DIR: str = ""
+    """Where ``booru_model add`` and ``pull`` keep checkpoints; empty: booru-ml in the user's data folder. Every worker
+    has to see it under the same path."""
     CACHE_DIR: str = ""
     """Where measured routes are kept; empty: booru-ml in the user's cache folder."""
 

@@ -15,6 +15,20 @@ from booru_ml.types import Analysis, PostFacts
 from embeddings import services as embeddings
 from tagging import automatic, board, permissions, rules, store, thresholds
 from tagging.models import Suggestion, TagDecision
+from tagging.withdrawal import withdraw_run
+
+__all__ = [
+    "Bulk",
+    "accept",
+    "accept_many",
+    "reject",
+    "reject_many",
+    "resuggest",
+    "suggest",
+    "undo",
+    "undo_many",
+    "withdraw_run",
+]
 
 State, Verb, Source = Suggestion.State, TagDecision.Verb, Suggestion.Source
 

@@ -22,6 +22,8 @@ class Backfill(models.Model):
         FINISHED = "finished", "everything queued"
         CANCELLED = "cancelled"
 
+    EVERY_POST = "every post"
+
     state = models.CharField(max_length=12, choices=State, default=State.RUNNING)
     since = models.DateTimeField(null=True, blank=True, help_text="Only posts from then on.")
     tags = models.JSONField(default=list, blank=True, help_text="Only posts that carry all of these.")
@@ -66,4 +68,4 @@ class Backfill(models.Model):
             f"--model {self.model}" if self.model else "",
             "--refused" if self.refused else "",
         ]
-        return " ".join(filter(None, said)) or "every post"
+        return " ".join(filter(None, said)) or self.EVERY_POST

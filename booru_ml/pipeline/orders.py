@@ -15,7 +15,7 @@ from booru_ml.models.backfills import BackfillQuerySet
 from booru_ml.pipeline import outbox
 from booru_ml.pipeline.backfill import Order
 
-State = Backfill.State
+State, EVERY_POST = Backfill.State, Backfill.EVERY_POST
 
 
 def rows() -> BackfillQuerySet:
@@ -56,6 +56,21 @@ def begin(order: Order) -> Backfill:
             )
     except IntegrityError:
         raise StaleState("Another backfill was begun this very moment; look at --status.") from None
+
+
+def begin_anew() -> None:
+    """Other models speak: every post that they have not looked at last needs a look.
+
+    Raises ``StaleState`` beside an order for some posts only; one for all starts over by itself (``feeder``).
+    """
+    there = active()
+    if there is None:
+        begin(Order())
+    elif there.wish != EVERY_POST:
+        raise StaleState(
+            f"A backfill of some posts is {there.state}: {there.wish}. End it (manage.py booru_backfill --cancel), "
+            "or say --no-reanalyse and look at old posts again later."
+        )
 
 
 def check(order: Order, *, version: str) -> None:

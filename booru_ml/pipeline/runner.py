@@ -53,6 +53,8 @@ class Runner:
         self.version = version
         self.batch_size = batch_size or config().BATCH_SIZE
         self.stop = stop or threading.Event()
+        self.lags = ""
+        """The version that ought to work where the engine is a former one."""
         self.pictures = 0
         self.batches = 0
         self._sinks = sinks
@@ -112,7 +114,9 @@ class Runner:
         return batch or self._settle(keeper, deadline)
 
     def _take(self, keeper: LeaseKeeper, *, suspects: bool = True, looked: bool = False) -> Batch | None:
-        jobs = leases.claim(limit=self.batch_size, version=self.version, suspects=suspects, looked=looked)
+        jobs = leases.claim(
+            limit=self.batch_size, version=self.version, suspects=suspects, looked=looked, lags=self.lags
+        )
         if not jobs:
             return None
         batch = Batch(jobs)

@@ -20,14 +20,16 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.db.models.functions import Now
 
-from booru_ml import conf
+from booru_ml import conf, promotions, registry
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.models import Worker as WorkerRow
 from booru_ml.pipeline import doorbell, feeder, leases
+from booru_ml.pipeline.models import Models
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.queries import Queries
 from booru_ml.pipeline.runner import Runner
+from booru_ml.registry import Selection
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +43,17 @@ DATABASE_PAUSE = 2.0
 """The same while only the database is away: to try again costs next to nothing."""
 
 
-def load_engine() -> Any:
-    """The configured networks, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
+def load_engine(selection: Selection | None = None) -> Any:
+    """The networks that ought to speak, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
     from threadpoolctl import threadpool_limits
 
-    from booru_ml.checkpoint import Checkpoint
     from booru_ml.nn.engine import Engine
     from booru_ml.nn.routes import choices_in
 
     # NumPy's and FAISS's own threads, too: idle ones spin, and take the time of the networks and the decoders.
     threadpool_limits(config().THREADS)
     engine = Engine(
-        [Checkpoint.load(folder) for folder in config().CHECKPOINTS],
+        (selection or registry.wanted()).load(),
         runtime=config().RUNTIME,
         device=config().DEVICE,
         threads=config().THREADS,
@@ -63,13 +64,10 @@ def load_engine() -> Any:
     return engine
 
 
-def build_engine() -> Any:
-    """As ``load_engine``; the database learns which versions are in use."""
-    from booru_ml import registry
-
-    engine = load_engine()
-    logger.info("networks loaded", extra={"routes": list(engine.routes)})
-    registry.record(engine.checkpoints)
+def build_engine(selection: Selection | None = None) -> Any:
+    """As ``load_engine``, said in the log."""
+    engine = load_engine(selection)
+    logger.info("networks loaded", extra={"routes": list(engine.routes), "pipeline_version": engine.version})
     return engine
 
 
@@ -100,7 +98,8 @@ class Worker:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.stop = threading.Event()
         self.fault = ""
-        self._build = engine or build_engine, decoders or build_decoders
+        self.models = Models((lambda _: engine()) if engine else build_engine)
+        self._build_decoders = decoders or build_decoders
         self._parts = contextlib.ExitStack()
         self._runner: Runner | None = None
         self._busy = threading.Lock()
@@ -126,6 +125,7 @@ class Worker:
             return 0
         try:
             close_old_connections()
+            self._follow()
             finished = self._work(max_seconds) if self.ready() else self._rest()
             self._recover()
             return finished
@@ -172,6 +172,7 @@ class Worker:
             "pictures": self.pictures,
             "batches": self.batches,
             "fault": self.fault,
+            "behind": self.models.behind,
             "last_seen_at": Now(),
         }
         if not self._announced:
@@ -185,6 +186,7 @@ class Worker:
             feeder.feed_quietly()
             for chore in conf.chores():  # a board that is never at rest gets on with them, too
                 chore()
+            promotions.withdraw_quietly()
         except (DatabaseError, InterfaceError) as error:
             connections.close_all()
             logger.warning("heartbeat not written: %s", error)
@@ -217,27 +219,41 @@ class Worker:
 
     def _ready_runner(self) -> Runner:
         if self._runner is None:
-            build_engine, build_decoders = self._build
             begun = time.perf_counter()
             with contextlib.ExitStack() as parts:
-                engine = build_engine()
-                if hasattr(engine, "close"):
-                    parts.callback(engine.close)
-                decoders = parts.enter_context(build_decoders())
-                queries = Queries(engine, parts.enter_context(build_query_decoders()))
-                self._runner = Runner(engine, decoders, version=engine.version, queries=queries, stop=self.stop)
+                parts.callback(self.models.close)
+                self.models.start()
+                decoders = parts.enter_context(self._build_decoders())
+                queries = Queries(self.models, parts.enter_context(build_query_decoders()))
+                self._runner = Runner(
+                    self.models, decoders, version=self.models.version, queries=queries, stop=self.stop
+                )
                 self._parts = parts.pop_all()
             gc.freeze()  # What stays for good need not be walked through by every collection.
             logger.info(
                 "worker ready",
-                extra={"pipeline_version": engine.version, "seconds": round(time.perf_counter() - begun, 2)},
+                extra={"pipeline_version": self.models.version, "seconds": round(time.perf_counter() - begun, 2)},
             )
             self.heartbeat()
         return self._runner
 
+    def _follow(self) -> None:
+        """Between batches: goes on with what was promoted meanwhile, as soon as it is loaded."""
+        if self._runner is None:
+            return
+        behind = self.models.behind
+        if exchanged := self.models.follow():
+            self._runner.version = self.models.version
+            gc.freeze()
+            logger.info("other models are in force", extra={"pipeline_version": self.models.version})
+        if exchanged or self.models.behind != behind:
+            self.heartbeat()
+
     def _work(self, max_seconds: float | None) -> int:
         try:
-            return self._ready_runner().drain(max_seconds)
+            runner = self._ready_runner()
+            runner.lags = self.models.lags()
+            return runner.drain(max_seconds)
         finally:
             self._worked = time.monotonic()
 

@@ -1,4 +1,7 @@
-"""``manage.py booru_model``: checkpoint folders listed, verified, measured, pinned, given a graph, imported."""
+"""``manage.py booru_model``: checkpoint folders listed, verified, measured, pinned, given a graph, imported.
+
+What changes the board's own state (``add`` to ``history``) is in ``booru_ml.management.registry``.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,34 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
+from django.db import DatabaseError
 
+from booru_ml import registry
+from booru_ml.checkpoint import EMBEDDING
 from booru_ml.conf import CHECKPOINTS, config
 from booru_ml.errors import BooruError
+from booru_ml.management.registry import RegistryVerbs
+from booru_ml.models import ModelVersion
 from booru_ml.progress import track
 
 if TYPE_CHECKING:
-    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.checkpoint import Checkpoint, Head
+
+# What Django hands to every command.
+COMMON = frozenset(
+    ["verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color", "skip_checks", "stderr", "stdout"]
+)
 
 
-class Command(BaseCommand):
+class Command(RegistryVerbs):
     help = "Looks after checkpoint folders: the only way weights enter this project."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        verbs.add_parser("list", help="the configured checkpoints with their versions and heads")
+        verbs.add_parser("list", help="the checkpoints that speak, their tasks, and those that are registered")
+        self.add_registry_verbs(verbs)
         verify = verbs.add_parser("verify", help="compare every file with its sum, run the network on each runtime")
         pin = verbs.add_parser("pin", help="record the files' sums as they are now; say it only of files you trust")
         export = verbs.add_parser("export", help="write model.onnx from the weights (booru-ml[train])")
@@ -53,17 +67,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         try:
-            getattr(self, f"_{verb.replace('-', '_')}")(**options)
+            method = getattr(self, f"_{verb.replace('-', '_')}")
+            method(**{name: value for name, value in options.items() if name not in COMMON})
         except BooruError as error:
             raise CommandError(error.message) from error
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
 
     def _list(self, **_: Any) -> None:
-        from booru_ml.checkpoint import Checkpoint
-
-        for folder in config().CHECKPOINTS:
-            self._describe(Checkpoint.read(folder))
+        for checkpoint in registry.wanted().checkpoints:
+            self.describe(checkpoint)
+        try:
+            others = list(ModelVersion.objects.exclude(folder="").order_by("name", "-first_seen_at"))
+        except DatabaseError:
+            others = []  # An image is built where there is no database yet.
+        if others:
+            self.stdout.write(self.style.MIGRATE_HEADING("Registered, or seen in use"))
+        for row in others:
+            self.stdout.write(f"  {row.version:<54} {row.origin or row.folder}")
 
     def _verify(self, dir: Path, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint
@@ -71,14 +92,13 @@ class Command(BaseCommand):
 
         checkpoint = Checkpoint.load(dir)
         verdict = verify(checkpoint)
-        self._describe(checkpoint)
+        self.describe(checkpoint)
         self.stdout.write(f"  every sum is right; ran on {', '.join(verdict.runtimes)}")
         for head, difference in verdict.differences.items():
             self.stdout.write(f"  {head}: runtimes differ by {difference:.1e}")
         self.stdout.write(self.style.SUCCESS("  sound"))
 
     def _probe(self, missing: bool, **options: Any) -> None:
-        from booru_ml.checkpoint import Checkpoint
         from booru_ml.nn.routes import choices_in
         from booru_ml.nn.routes.probe import Settings, probe
 
@@ -90,7 +110,7 @@ class Command(BaseCommand):
             **{name: options[name] for name in ("seconds", "tolerance", "compiled")},
         )
         choices = choices_in(known.CACHE_DIR)
-        for checkpoint in [Checkpoint.load(folder) for folder in known.CHECKPOINTS]:
+        for checkpoint in registry.wanted().load():
             try:
                 choice = probe(checkpoint, choices, settings, again=not missing)
             except OSError as error:
@@ -121,32 +141,37 @@ class Command(BaseCommand):
         if not dir.is_dir():
             raise CommandError(f"There is no folder {str(dir)!r}.")
         pin(dir)
-        self._describe(Checkpoint.load(dir))
+        self.describe(Checkpoint.load(dir))
 
     def _export(self, dir: Path, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint
         from booru_ml.nn.verification import verify
         from booru_ml.nn.writing import renew_graph
 
-        self._describe(renew_graph(Checkpoint.load(dir), check=lambda checkpoint: _none(verify(checkpoint))))
+        self.describe(renew_graph(Checkpoint.load(dir), check=lambda checkpoint: _none(verify(checkpoint))))
 
     def _import_lite0(self, out: Path, **_: Any) -> None:
         from booru_ml.nn.importers import lite0
 
-        self._describe(lite0.build(out))
+        self.describe(lite0.build(out))
 
     def _import_nsfwjs(self, file: Path, out: Path, **_: Any) -> None:
         from booru_ml.nn.importers import nsfwjs
 
-        self._describe(nsfwjs.build(out, file))
+        self.describe(nsfwjs.build(out, file))
 
-    def _describe(self, checkpoint: Checkpoint) -> None:
+    def describe(self, checkpoint: Checkpoint) -> None:
         size = sum(file.stat().st_size for file in checkpoint.path.iterdir() if file.is_file())
         self.stdout.write(self.style.MIGRATE_HEADING(checkpoint.version))
         self.stdout.write(f"  {checkpoint.path} ({size / 1e6:.1f} MB, {checkpoint.architecture})")
         for head in checkpoint.heads.values():
             what = f"{head.dim} numbers" if head.is_vector else f"{len(head.labels or head.channels):,} labels"
-            self.stdout.write(f"  {head.name}: {head.kind}, {what}")
+            silent = "" if _speaks(checkpoint, head) else " (another one speaks)"
+            self.stdout.write(f"  {head.name}: {head.kind}, {what}{silent}")
+
+
+def _speaks(checkpoint: Checkpoint, head: Head) -> bool:
+    return checkpoint.gives(head.name if head.scored else EMBEDDING)
 
 
 def _none(_: object) -> None:

@@ -1,0 +1,129 @@
+"""The managed folder of checkpoints: one subfolder per version, whole and checked, or not there at all."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from booru_ml.checkpoint import Checkpoint, files
+from booru_ml.checkpoint.files import Folder
+from booru_ml.errors import CheckpointError
+
+STALE_SECONDS = 86_400.0
+"""After how long the remains of a process that was killed are swept away."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``left``: files of the source that were not taken, as nothing would ever read them."""
+
+    checkpoint: Checkpoint
+    left: tuple[str, ...] = ()
+
+
+class Shelf:
+    """``<folder>/<hash>/<name>``; the last part is the checkpoint's own name, since a folder of a stranger's shape is
+    named by it."""
+
+    def __init__(self, folder: str | Path = "") -> None:
+        self.folder = Path(folder) if folder else _user_data() / "booru-ml" / "models"
+
+    def put(self, source: Path, check: Callable[[Checkpoint], object]) -> Kept:
+        """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is.
+
+        Only files that a checkpoint may hold are copied, each compared with its sum on both sides. Raises
+        ``CheckpointError``.
+        """
+        given = Checkpoint.load(source)
+        name, _, digest = given.version.partition("@")
+        wanted = [file for file in files.KNOWN if file in given.sums and not (file == files.ONNX and _foreign(given))]
+        there = sorted(path.name for path in given.path.iterdir())
+        left = tuple(file for file in there if file not in (*wanted, files.SUMS))
+        target = self.folder / digest / name
+        with self.room() as room:
+            draft = room / name
+            draft.mkdir()
+            for file in wanted:
+                _copy(given.path / file, draft / file)
+            sums = "".join(f"{given.sums[file]}  {file}\n" for file in sorted(wanted))
+            (draft / files.SUMS).write_text(sums, encoding="utf-8")
+            copy = Checkpoint.load(draft)
+            if target.exists():
+                return Kept(self._same(target, copy), left)
+            check(copy)
+            target.parent.mkdir(exist_ok=True)
+            try:
+                draft.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+                return Kept(self._same(target, copy), left)  # Somebody else put it here meanwhile.
+            _sync(target.parent)
+        return Kept(Checkpoint.read(target), left)
+
+    @contextmanager
+    def room(self) -> Iterator[Path]:
+        """An empty folder on the same disk that goes with the block, and with a killed process after a day."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            room = self.folder / f".partial-{uuid.uuid4().hex}"
+            room.mkdir()
+            try:
+                yield room
+            finally:
+                shutil.rmtree(room, ignore_errors=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"The checkpoint cannot be kept in {self.folder}: {error}. Make room or name a folder that can be "
+                "written in BOORU_ML['MODELS_DIR']."
+            ) from error
+
+    def _same(self, target: Path, copy: Checkpoint) -> Checkpoint:
+        there = Folder(target)
+        there.verify()
+        if there.sums != copy.sums:
+            raise CheckpointError(
+                f"{copy.version} is in {target} already, with another card or graph. Remove that folder first if these "
+                "are the better ones."
+            )
+        return Checkpoint.read(target)
+
+    def _sweep(self) -> None:
+        for path in self.folder.glob(".partial-*"):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _foreign(checkpoint: Checkpoint) -> bool:
+    """Whether model.onnx is somebody else's export: ours names the weights that it refers to."""
+    path = checkpoint.path / files.ONNX
+    if not path.stat().st_size:
+        return True
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(checkpoint.weights_id.encode()) < 0
+
+
+def _user_data() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
