@@ -10,10 +10,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from booru_ml.errors import BooruError
+from booru_ml.evaluation.artist import Artist
 from booru_ml.evaluation.task import Task
 from embeddings.evaluation.fewshot import FewShot
 
-TASKS: tuple[type[Task], ...] = (FewShot,)
+TASKS: tuple[type[Task], ...] = (FewShot, Artist)
 
 
 class Command(BaseCommand):
@@ -47,6 +48,6 @@ class Command(BaseCommand):
         except BooruError as error:
             raise CommandError(error.message) from error
         except ImportError as error:
-            raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
+            raise CommandError(f"{error}. Install booru-ml[evaluate] for this.") from error
         except OSError as error:
             raise CommandError(f"Nothing can be written there: {error}.") from error

@@ -1,0 +1,177 @@
+"""``booru_evaluate artist``: who drew it, asked about characters that were not shown, by a head on frozen features."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from booru_ml.errors import InvalidInput
+from booru_ml.evaluation import folds as cutting
+from booru_ml.evaluation import scores
+from booru_ml.evaluation.answers import Answers, Index, Names, Table
+from booru_ml.evaluation.calibration import TINY, softened, temperature
+from booru_ml.evaluation.intervals import Interval
+from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.pictures import columns, frames_of, gather
+from booru_ml.progress import track
+from booru_ml.training import manifest
+from booru_ml.types import FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.evaluation.task import Options, Say
+    from booru_ml.training.manifest import Sample
+
+STRIDES = (8, 16)
+INNER = 3
+"""Folds within the fitted rows."""
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""How strongly weights are held back, for each column."""
+
+
+class Artist(Measured):
+    name = "artist"
+    help = "who drew it, by a head on frozen features; no character is asked about that was shown"
+    metrics = scores.ARTIST
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--label", default="artist", help="manifest column of the artists; default: %(default)s")
+        parser.add_argument(
+            "--group",
+            metavar="COLUMN",
+            help="manifest column of what folds never share; default: character, where there is none group",
+        )
+        parser.add_argument("--folds", type=int, default=5, help="default: %(default)s")
+
+    def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
+        samples = _samples(options, say)
+        material = gather(samples, say)
+        classes = tuple(sorted(set(material.labels)))
+        truth = np.array([classes.index(label) for label in material.labels])
+        cut = cutting.folds(truth, material.groups, options["folds"], seed=options["seed"])
+        rows = drawn(checkpoint, material.samples)
+        chances = np.zeros((len(truth), len(classes)))
+        floor = np.zeros(len(truth), bool)
+        for fold in cut:
+            chances[fold.asked] = learned(rows, truth, material.groups, fold, seed=options["seed"])
+            floor[fold.asked] = cutting.nearest(material.pixels, truth, fold)
+        paths = tuple(sample.path for sample in material.samples)
+        answers = Answers(classes, paths, material.groups, truth, chances, floor)
+        pairs = scores.pairwise(answers)
+        return Findings(
+            answers,
+            len(material.unreadable),
+            {"pair_auc": float(np.nanmean(pairs)), "pixel_1nn": scores.floor(answers)},
+            (
+                f"{len(cut)} folds that share none of {len(set(material.groups))} groups (checked)",
+                f"  nearest picture at 16×16 pixels: {scores.floor(answers):.3f}",
+                f"  area under the ROC of two artists, mean of all pairs: {np.nanmean(pairs):.3f}; "
+                + _extremes(classes, pairs),
+            ),
+        )
+
+    def figures(self, found: Findings, told: Mapping[str, Interval]) -> Mapping[str, Any]:
+        return {
+            "classes": len(found.answers.classes),
+            "pictures": len(found.answers),
+            "accuracy": told["accuracy"].value,
+            "balanced_accuracy": told["balanced_accuracy"].value,
+            "ci95": told["accuracy"].bounds,
+            **found.figures,
+        }
+
+
+def drawn(checkpoint: Checkpoint, samples: Sequence[Sample]) -> FloatArray:
+    """How the channels of the maps of strides 8 and 16 go together over each picture, N × ΣC·(C−1)/2.
+
+    Correlations keep what lines, shades and colours occur *together* (Gram matrices, Gatys et al. 2016), and forget
+    where; means and deviations alone, as the ``style`` head has them, tell illustrators apart less well.
+    """
+    import torch
+
+    from booru_ml.nn.backbones import stage_of_stride
+    from booru_ml.training.features import Frozen
+
+    stages = [stage_of_stride(Frozen(checkpoint).backbone.model, stride) for stride in STRIDES]
+    frames = track(frames_of(samples), "Looking at how they are drawn", total=len(samples))
+    rows = [
+        torch.cat([_correlations(each) for each in maps], dim=1).numpy()
+        for maps in Frozen(checkpoint, stages=stages).maps(frames, stages)
+    ]
+    return np.concatenate(rows)
+
+
+def learned(rows: FloatArray, truth: Index, groups: Names, fold: cutting.Fold, *, seed: int = 0) -> Table:
+    """Probabilities of the classes for the asked rows, by a ridge classifier fitted on the others.
+
+    How much it is held back, and how its scores become probabilities, is chosen by folds within the fitted rows.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    scale = StandardScaler().fit(rows[fold.fitted])
+    # A rotation onto the rows' own span changes no ridge's answer; it makes the many fits below small.
+    turn = PCA().fit(scale.transform(rows[fold.fitted]))
+    table, asked = (turn.transform(scale.transform(rows[part])) for part in (fold.fitted, fold.asked))
+    own, count = truth[fold.fitted], int(truth.max()) + 1
+    inner = cutting.folds(own, groups[fold.fitted], INNER, seed=seed, strict=False)
+    best = (np.inf, RIDGES[0] * rows.shape[1], 1.0)
+    for share in RIDGES:
+        ridge = share * rows.shape[1]
+        said = np.concatenate(
+            [_ridge(table[one.fitted], own[one.fitted], table[one.asked], count, ridge) for one in inner]
+        )
+        true = own[np.concatenate([one.asked for one in inner])]
+        by = temperature(said, true)
+        loss = -float(np.log(softened(said, by)[np.arange(len(true)), true] + TINY).mean())
+        best = min(best, (loss, ridge, by))
+    return softened(_ridge(table, own, asked, count, best[1]), best[2])
+
+
+def _ridge(rows: Table, truth: Index, asked: Table, count: int, ridge: float) -> Table:
+    """Scores (N, C) by least squares on ±1 targets; classes weigh alike, however many pictures they have."""
+    from sklearn.linear_model import Ridge
+
+    sizes = np.bincount(truth, minlength=count)
+    targets = np.where(truth[:, None] == np.arange(count), 1.0, -1.0)
+    fitted = Ridge(alpha=ridge).fit(rows, targets, sample_weight=len(truth) / (sizes[truth] * (sizes > 0).sum()))
+    return np.asarray(fitted.predict(asked), np.float64)
+
+
+def _correlations(maps: Tensor) -> Tensor:
+    """B × C·(C−1)/2 of maps (B, C, H, W): of each two channels, over the places of a picture."""
+    import torch
+
+    flat = maps.flatten(2).float()
+    flat = torch.nn.functional.normalize(flat - flat.mean(dim=2, keepdim=True), dim=2)
+    across, down = torch.triu_indices(flat.shape[1], flat.shape[1], 1)
+    return (flat @ flat.transpose(1, 2))[:, across, down]
+
+
+def _samples(options: Options, say: Say) -> list[Sample]:
+    """The pictures of artists that can be asked about; the others are left out, and said. Raises ``InvalidInput``."""
+    folder, group = options["data"], options["group"]
+    if group is None:
+        group = "character" if "character" in columns(folder) else "group"
+    samples = manifest.read(folder, label=options["label"], group=group)
+    kept = cutting.least_groups([one.label for one in samples], [one.group for one in samples], 2)
+    if left := sorted({one.label for one in samples} - kept):
+        say(f"{len(left)} artists have pictures of one {group} only and are left out: {', '.join(left[:5])}")
+    if len(kept) < 2:
+        raise InvalidInput(f"{folder}: telling artists apart needs two of them, each with pictures of two {group}s.")
+    return [one for one in samples if one.label in kept]
+
+
+def _extremes(classes: Sequence[str], pairs: Table) -> str:
+    """Which two are hardest and which are easiest to tell apart."""
+    told = []
+    for word, place in (("hardest", np.nanargmin(pairs)), ("easiest", np.nanargmax(pairs))):
+        a, b = divmod(int(place), len(classes))
+        told.append(f"{word} {classes[a]} and {classes[b]}, {pairs[a, b]:.3f}")
+    return ", ".join(told)

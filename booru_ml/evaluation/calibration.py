@@ -1,0 +1,144 @@
+"""Probabilities that mean what they say, and the scores from which tags count; both kept with the checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from booru_ml.checkpoint import HeadKind, files, pin
+from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.answers import Index, Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from booru_ml.checkpoint import Checkpoint
+
+TINY = 1e-12
+Marks = npt.NDArray[np.bool_]
+
+
+def temperature(logits: Table, truth: Index) -> float:
+    """By what to divide the logits (N, C) so that the true classes (N,) are likeliest (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(truth))
+
+    def loss(log: float) -> float:
+        return -float(np.log(softened(logits, np.exp(log))[rows, truth] + TINY).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x))
+
+
+def softened(logits: Table, by: float) -> Table:
+    """Probabilities (N, C) of logits at a temperature."""
+    scaled = logits / by
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def best_f1(truth: Marks, score: Table) -> float | None:
+    """The score (N,) from which on the F1 of one tag is highest; None for a tag that no picture has."""
+    return _best(truth, score, None)
+
+
+def at_precision(truth: Marks, score: Table, precision: float) -> float | None:
+    """The lowest score from which on this share of the pictures has the tag; None where no score does."""
+    return _best(truth, score, precision)
+
+
+def _best(truth: Marks, score: Table, least: float | None) -> float | None:
+    from sklearn.metrics import precision_recall_curve
+
+    if not truth.any():
+        return None
+    precision, recall, scores = precision_recall_curve(truth, score)
+    precision, recall = precision[:-1], recall[:-1]
+    if least is None:
+        return _half_way(scores, int((2 * precision * recall / (precision + recall + TINY)).argmax()))
+    enough = np.flatnonzero(precision >= least)
+    return _half_way(scores, int(enough[recall[enough].argmax()])) if len(enough) else None
+
+
+def _half_way(scores: Table, place: int) -> float:
+    """Between this score and the next lower one: a threshold on a picture's very score would rest on that picture."""
+    below = scores[place - 1] if place else 0.0
+    return float((scores[place] + below) / 2)
+
+
+def equal_error(truth: Marks, scores: Table) -> float:
+    """The one score for all tags at which precision and recall over all marks meet."""
+    order = np.argsort(-scores, axis=None, kind="stable")
+    marks = int(truth.sum())
+    if not marks:
+        raise InvalidInput("No picture has a tag that the model knows.")
+    # Where as many are said as there are, both have the same divisor.
+    return float(scores.flat[order[min(marks, scores.size) - 1]])
+
+
+def store_thresholds(checkpoint: Checkpoint, head: str, chosen: Mapping[str, float]) -> Path:
+    """Writes ``chosen`` scores of the head's labels after the rows of ``thresholds.csv``, and pins the folder anew.
+
+    Raises ``InvalidInput`` where the folder's label file would overrule them.
+    """
+    folder = checkpoint.path
+    if files.WD_LABELS in checkpoint.sums and "best_threshold" in _header(folder / files.WD_LABELS):
+        raise InvalidInput(f"{folder}: {files.WD_LABELS} has thresholds of its own, which would overrule these.")
+    path = folder / files.THRESHOLDS
+    columns = ["head", "category", "name", "threshold"]
+    rows: list[dict[str, str]] = []
+    if files.THRESHOLDS in checkpoint.sums:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [
+                row for row in csv.DictReader(file) if (row.get("head"), row.get("name")) not in _keys(head, chosen)
+            ]
+    rows += [{"head": head, "name": name, "threshold": f"{value:.4f}"} for name, value in sorted(chosen.items())]
+    partial = folder / f".{files.THRESHOLDS}.partial"
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    partial.replace(path)
+    pin(folder)
+    return path
+
+
+def store_temperature(checkpoint: Checkpoint, head: str, by: float) -> Checkpoint:
+    """Divides the softmax head's last layer by a temperature, so that all that serve it are calibrated alike.
+
+    Raises ``InvalidInput`` for a head whose last layer is not its own.
+    """
+    from safetensors.torch import load_file
+
+    from booru_ml.nn.verification import verify
+    from booru_ml.nn.writing import set_heads
+
+    declared = checkpoint.heads[head]
+    if declared.kind is not HeadKind.SOFTMAX or declared.source:
+        raise InvalidInput(f"Head {head} of {checkpoint.name} has no last layer of its own to hold a temperature.")
+    config = json.loads((checkpoint.path / files.CONFIG).read_text(encoding="utf-8"))
+    held = load_file(checkpoint.path / files.HEADS)
+    own = {key: tensor for key, tensor in held.items() if key.partition(".")[0] == head}
+    last = f"{head}.layers.{len(declared.hidden)}."
+    own = {key: tensor / by if key.startswith(last) else tensor for key, tensor in own.items()}
+    labels = [(head, label.name, str(label.category)) for label in declared.labels]
+    said = {head: config["booru"]["heads"][head]}
+
+    def check(written: Checkpoint) -> None:
+        verify(written)
+
+    return set_heads(checkpoint, said, own, labels, check=check)
+
+
+def _keys(head: str, chosen: Mapping[str, float]) -> set[tuple[str | None, str | None]]:
+    return {(head, name) for name in chosen}
+
+
+def _header(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        return file.readline()

@@ -1,0 +1,69 @@
+"""Cross-validation whose folds share no group, with a check that they do not, and the floor of 16×16 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.answers import Index, Names
+from booru_ml.types import FloatArray
+
+DEALS = 50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Rows to fit on, and rows to be asked about."""
+
+    fitted: Index
+    asked: Index
+
+
+def folds(truth: Index, groups: Names, count: int, *, seed: int = 0, strict: bool = True) -> list[Fold]:
+    """Every row is asked about once, by a fold that holds nothing of its group; classes are spread evenly.
+
+    Groups are dealt anew until no fold asks about a class that it cannot learn. Raises ``InvalidInput`` where that is
+    not to be had; ``strict`` false is content with the first deal.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    count = min(count, len(set(groups)))
+    if count < 2:
+        raise InvalidInput("Cross-validation needs two folds or more, and pictures of as many groups.")
+    for deal in range(DEALS):
+        cut = StratifiedGroupKFold(count, shuffle=True, random_state=seed + deal)
+        found = [Fold(np.asarray(a), np.asarray(b)) for a, b in cut.split(truth, truth, groups)]
+        if not strict or all(set(truth[fold.asked]) <= set(truth[fold.fitted]) for fold in found):
+            for fold in found:
+                check(groups, fold)
+            return found
+    raise InvalidInput(
+        f"{count} folds cannot be cut so that each learns every class from other groups than it is asked about. "
+        "Give every class pictures of two groups or more."
+    )
+
+
+def check(groups: Names, fold: Fold) -> None:
+    """Raises ``InvalidInput`` where a group stands on both sides: figures would be flattered."""
+    if shared := set(groups[fold.fitted]) & set(groups[fold.asked]):
+        raise InvalidInput(f"Leak: {len(shared)} groups stand on both sides of the split, as {sorted(shared)[0]!r}.")
+
+
+def nearest(pixels: FloatArray, truth: Index, fold: Fold) -> npt.NDArray[np.bool_]:
+    """Whether the nearest fitted row of ``pixels`` is of the asked one's class."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    found = KNeighborsClassifier(1).fit(pixels[fold.fitted], truth[fold.fitted]).predict(pixels[fold.asked])
+    return np.asarray(found == truth[fold.asked])
+
+
+def least_groups(labels: Sequence[str], groups: Sequence[str], count: int) -> set[str]:
+    """Labels with pictures of ``count`` groups or more."""
+    of: dict[str, set[str]] = {}
+    for label, group in zip(labels, groups, strict=True):
+        of.setdefault(label, set()).add(group)
+    return {label for label, found in of.items() if len(found) >= count}

@@ -1,0 +1,98 @@
+"""The labelled pictures of a folder that can be read, those that cannot, and what is asked of a network about them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from booru_ml.errors import InvalidInput
+from booru_ml.nn.survey import read_picture
+from booru_ml.nn.transforms import fit
+from booru_ml.progress import track
+from booru_ml.training.manifest import MANIFEST, Sample
+from booru_ml.types import FloatArray, PixelArray
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+
+SMALL = 16
+BATCH = 16
+
+Change = Callable[[PixelArray], PixelArray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """``pixels``: each picture at 16×16, N × 768 less mid-grey, whose nearest neighbour is the floor of any figure."""
+
+    samples: tuple[Sample, ...]
+    pixels: FloatArray
+    unreadable: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sample.label for sample in self.samples)
+
+    @property
+    def groups(self) -> np.ndarray[Any, np.dtype[np.str_]]:
+        return np.array([sample.group for sample in self.samples], np.str_)
+
+    def of(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Rows of one split."""
+        return np.flatnonzero([sample.split == split for sample in self.samples])
+
+
+def columns(folder: Path) -> set[str]:
+    """What the folder's manifest says of each picture; nothing where there is none."""
+    if not (folder / MANIFEST).is_file():
+        return set()
+    with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
+        return set(next(csv.reader(file), []))
+
+
+def gather(samples: Sequence[Sample], say: Callable[[str], Any]) -> Material:
+    """What can be read of ``samples``; the rest is counted and said. Raises ``InvalidInput`` where nothing can."""
+    kept, small, unreadable = [], [], []
+    for sample in track(samples, "Reading pictures"):
+        try:
+            frame = read_picture(sample.path)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            unreadable.append(f"{sample.path.name}: {error}")
+            continue
+        kept.append(sample)
+        small.append(np.asarray(Image.fromarray(frame).resize((SMALL, SMALL), Image.Resampling.BOX), np.float32))
+    if not kept:
+        raise InvalidInput(f"None of the {len(samples)} pictures can be read; the first: {'; '.join(unreadable[:1])}")
+    if unreadable:
+        say(f"{len(unreadable)} of {len(samples)} pictures cannot be read and are left out: {unreadable[0]}, …")
+    return Material(tuple(kept), np.stack(small).reshape(len(kept), -1) - np.float32(127.5), tuple(unreadable))
+
+
+def ask(
+    checkpoint: Checkpoint, samples: Sequence[Sample], heads: Sequence[str], *, change: Change | None = None
+) -> dict[str, FloatArray]:
+    """What these heads say of the pictures, N × D each, by the runtime that serves uploads; ``change`` alters each
+    picture first."""
+    from booru_ml.nn.routes import open_session
+
+    session = open_session(checkpoint)
+    try:
+        parts = []
+        for start in track(range(0, len(samples), BATCH), f"Asking {checkpoint.name}"):
+            frames = frames_of(samples[start : start + BATCH], change)
+            parts.append(session.see([fit(frame, checkpoint.preprocess) for frame in frames], only=tuple(heads)))
+    finally:
+        session.close()
+    return {name: np.concatenate([part[name] for part in parts]) for name in heads}
+
+
+def frames_of(samples: Sequence[Sample], change: Change | None = None) -> Iterator[PixelArray]:
+    for sample in samples:
+        frame = read_picture(sample.path)
+        yield frame if change is None else change(frame)
