@@ -43,6 +43,9 @@ class SupportRefSerializer(StrictSerializer):
 class EnrolSerializer(StrictSerializer):
     name = serializers.CharField(max_length=200, help_text="The tag; spaces become underscores.")
     posts = serializers.ListField(child=SupportRefSerializer(), allow_empty=False, max_length=MOST_POSTS)
+    enabled = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="False: known, but compared with nothing yet."
+    )
 
 
 class ChangeSubjectSerializer(StrictSerializer):
@@ -102,6 +105,7 @@ class SupportSerializer(serializers.Serializer[Any]):
     box = FaceBoxSerializer(allow_null=True)
     positive = serializers.BooleanField()
     learned = serializers.BooleanField(help_text="From a decision on a suggestion, not enrolled by hand.")
+    weight = serializers.FloatField(help_text="0–1, how far it is trusted; 1 for what was enrolled by hand.")
     live = serializers.BooleanField(help_text="Its vector is there: new pictures are compared with it.")
     url = serializers.CharField()
     thumbnail_url = serializers.CharField()
@@ -144,7 +148,11 @@ class SubjectsView(EnrolView):
         """Enrols by pictures; a name that is known already gets them added. The next upload is compared with them."""
         body = read_body(request, EnrolSerializer)
         enrolled = services.enrol(
-            name=body["name"], category=self.category, posts=_refs(body["posts"]), actor=request.user
+            name=body["name"],
+            category=self.category,
+            posts=refs(body["posts"]),
+            actor=request.user,
+            enabled=body["enabled"],
         )
         return Response(SubjectSerializer(selectors.subject(enrolled.pk)).data, status=201)
 
@@ -160,13 +168,13 @@ class SubjectView(EnrolView):
         """Renames, enables or disables."""
         found = self._subject(subject_id)
         body = read_body(request, ChangeSubjectSerializer)
-        services.change(subject_id=found.pk, name=body.get("name"), enabled=body.get("enabled"))
+        services.change(subject_id=found.pk, name=body.get("name"), enabled=body.get("enabled"), actor=request.user)
         return Response(SubjectSerializer(selectors.subject(found.pk)).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, subject_id: int) -> Response:
         """Forgets it and its pictures; tags on posts stay."""
-        services.withdraw(subject_id=self._subject(subject_id).pk)
+        services.withdraw(subject_id=self._subject(subject_id).pk, actor=request.user)
         return Response(status=204)
 
     def _subject(self, subject_id: int) -> Subject:
@@ -191,7 +199,7 @@ class SupportsView(EnrolView):
         found = selectors.subject(subject_id, category=self.category)
         body = read_body(request, AddSupportSerializer)
         added = services.add_support(
-            subject_id=found.pk, posts=_refs(body["posts"]), positive=body["positive"], actor=request.user
+            subject_id=found.pk, posts=refs(body["posts"]), positive=body["positive"], actor=request.user
         )
         rows = selectors.supports(found.pk).filter(pk__in=[row.pk for row in added])
         views = selectors.support_views(rows, viewer=request.user)
@@ -205,7 +213,7 @@ class SupportView(EnrolView):
         found = selectors.subject(subject_id, category=self.category)
         if not Support.objects.filter(pk=support_id, subject=found).exists():
             raise NotFound("There is no such support picture.")
-        services.remove_support(support_id=support_id)
+        services.remove_support(support_id=support_id, actor=request.user)
         return Response(status=204)
 
 
@@ -223,5 +231,5 @@ class SimilarView(ApiView):
         return Response(PostSimilarSerializer(body).data)
 
 
-def _refs(posts: list[dict[str, Any]]) -> list[SupportRef]:
+def refs(posts: list[dict[str, Any]]) -> list[SupportRef]:
     return [SupportRef(item["post"], item["kind"], item["number"]) for item in posts]

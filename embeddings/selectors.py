@@ -14,9 +14,9 @@ from booru_ml.errors import CheckpointError, NotFound
 from booru_ml.host.loader import host
 from booru_ml.types import Box, PostFacts
 from embeddings.calibration import active_version
-from embeddings.models import Subject, Support, Vector
+from embeddings.models import Change, Subject, Support, Vector
 from embeddings.store import box_of
-from embeddings.types import Neighbour
+from embeddings.types import Hit, Neighbour
 
 ENROL = "booru_embeddings.enrol_subject"
 DELETED = "deleted"
@@ -33,11 +33,22 @@ class SupportView:
     box: Box | None
     positive: bool
     learned: bool
+    weight: float
     live: bool
     url: str
     thumbnail_url: str
     added_by: str | None
     added_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HitView:
+    """``tagged``: the post bears the tag already."""
+
+    hit: Hit
+    url: str
+    thumbnail_url: str
+    tagged: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +111,7 @@ def support_views(rows: Iterable[Support], *, viewer: Any) -> list[SupportView]:
             box=box_of(row.box),
             positive=row.positive,
             learned=row.learned,
+            weight=row.weight,
             live=bool(getattr(row, "live", False)),
             url=facts[row.post_id].url,
             thumbnail_url=facts[row.post_id].thumbnail_url,
@@ -109,6 +121,65 @@ def support_views(rows: Iterable[Support], *, viewer: Any) -> list[SupportView]:
         for row in found
         if row.post_id in facts and may_see(viewer, facts[row.post_id])
     ]
+
+
+def hit_views(hits: Sequence[Hit], *, name: str, viewer: Any) -> list[HitView]:
+    """What a dry run found with the posts' pictures, in the same order; none of posts that the viewer may not see."""
+    facts = host().facts([item.post_id for item in hits])
+    return [
+        HitView(
+            hit=item,
+            url=facts[item.post_id].url,
+            thumbnail_url=facts[item.post_id].thumbnail_url,
+            tagged=any(tag.name == name.lower() for tag in facts[item.post_id].tags),
+        )
+        for item in hits
+        if item.post_id in facts and may_see(viewer, facts[item.post_id])
+    ]
+
+
+def changes(*, subject_id: int | None = None) -> QuerySet[Change, Change]:
+    """The history of the gallery, the latest first, with what its rows name already fetched."""
+    rows = Change.objects.select_related("actor", "undone_by").order_by("-id")
+    return rows if subject_id is None else rows.filter(subject_id=subject_id)
+
+
+def sentence(change: Change) -> str:
+    """What a change did, to stand behind the actor's name."""
+    subjects, supports = change.delta.get("subjects", []), change.delta.get("supports", [])
+    count = f"{len(supports)} picture{'s' * (len(supports) != 1)}"
+    match change.verb:
+        case Change.Verb.ENROL:
+            return f"enrolled {change.name} by {count}"
+        case Change.Verb.ADD_SUPPORT:
+            return f"gave {change.name} {count}"
+        case Change.Verb.REMOVE_SUPPORT:
+            return f"took {count} from {change.name}"
+        case Change.Verb.CHANGE:
+            return f"changed {change.name}: {', '.join(_differences(*subjects[0]))}" if subjects else "changed nothing"
+        case Change.Verb.MERGE:
+            gone = ", ".join(before["name"] for before, after in subjects if before and not after)
+            return f"merged {gone} into {change.name}"
+        case Change.Verb.SPLIT:
+            made = ", ".join(after["name"] for before, after in subjects if after and not before)
+            return f"split {made} from {change.name} ({count})"
+        case Change.Verb.WITHDRAW:
+            return f"withdrew {change.name} and its {count}"
+        case Change.Verb.LEARN:
+            shows = any(after and after["positive"] for _, after in supports)
+            return f"taught {change.name} by {'accepting' if shows else 'rejecting'} a suggestion"
+        case Change.Verb.UNLEARN:
+            return f"took back what a decision taught {change.name}"
+    return f"took back a change of {change.name}"
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    words = []
+    if before["name"] != after["name"]:
+        words.append(f"it was called {before['name']}, now {after['name']}")
+    if before["enabled"] != after["enabled"]:
+        words.append("enabled" if after["enabled"] else "disabled")
+    return words
 
 
 def similar_views(neighbours: Sequence[Neighbour], *, viewer: Any, twins: Collection[Any] = ()) -> list[SimilarView]:

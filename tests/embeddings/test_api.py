@@ -129,7 +129,7 @@ def test_a_support_of_another_subject_is_not_reached_through_this_one(enroller):
         ({"name": "miku", "posts": [{"post": "x"}]}, 400),
         ({"name": "", "posts": [{"post": 1}]}, 400),
         ({"name": "miku", "posts": [{"post": 1, "kind": "style"}]}, 400),
-        ({"name": "miku", "posts": [{"post": 1}], "enabled": True}, 400),
+        ({"name": "miku", "posts": [{"post": 1}], "enabled": "perhaps"}, 400),
         ({"name": "miku", "posts": [{"post": 1}] * 201}, 400),
         ([], 400),
     ],
