@@ -24,7 +24,7 @@ from embeddings import selectors, services
 from embeddings.api import MOST_POSTS, EnrolView, FaceBoxSerializer, SubjectSerializer, SupportRefSerializer, refs
 from embeddings.models import Change, Subject
 
-KEY = {"min_value": 1, "max_value": 2**63 - 1}
+KEY: dict[str, Any] = {"min_value": 1, "max_value": 2**63 - 1}
 
 
 def _pictures() -> serializers.ListField:

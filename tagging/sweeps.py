@@ -62,7 +62,9 @@ def cancel(*, sweep_id: int, actor: Any = None) -> Sweep:
 
 def undo(*, sweep_id: int, actor: Any = None) -> Sweep:
     """Takes back as a whole what it changed, in the background. What somebody decided meanwhile stays decided."""
-    starts = dict.fromkeys([State.RUNNING, State.PAUSED, State.FINISHED, State.CANCELLED], State.UNDOING)
+    starts: dict[str, str] = dict.fromkeys(
+        [State.RUNNING, State.PAUSED, State.FINISHED, State.CANCELLED], State.UNDOING
+    )
     return _turn(sweep_id, actor, starts, finished_at=None, fault="")
 
 

@@ -259,7 +259,7 @@ class Worker:
 
     def _rest(self) -> int:
         """Time for chores; after a while without work the networks' memory, a GPU's above all, is for others."""
-        if done := sum(chore() for chore in conf.chores()):
+        if done := int(sum(chore() for chore in conf.chores())):
             return done
         longest = config().IDLE_SECONDS
         if self._runner and longest and time.monotonic() - self._worked >= longest:
