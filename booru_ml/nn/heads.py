@@ -65,9 +65,14 @@ class Scored(nn.Module):
 
     def forward(self, features: Features, earlier: Mapping[str, Tensor]) -> Tensor:
         x = torch.cat([features.pooled if name == "pooled" else earlier[name] for name in self.inputs], dim=1)
+        return probabilities(self.logits(x), self.kind, getattr(self, "thresholds", None))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of the joined inputs (B, width)."""
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
-        return probabilities(self.layers[-1](x), self.kind, getattr(self, "thresholds", None))
+        found: Tensor = self.layers[-1](x)
+        return found
 
 
 class FromClassifier(nn.Module):

@@ -174,7 +174,7 @@ def _near(bits: Bits, most: int) -> list[tuple[int, int]]:
     index = faiss.IndexBinaryFlat(64)
     index.add(bits)
     limits, _, found = index.range_search(bits, most + 1)
-    rows = np.repeat(np.arange(len(bits)), np.diff(np.asarray(limits, np.intp)))
+    rows = np.repeat(np.arange(len(bits)), (limits[1:] - limits[:-1]).astype(np.intp))
     return [(int(a), int(b)) for a, b in zip(rows, found, strict=True) if a < b]
 
 

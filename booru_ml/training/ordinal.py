@@ -83,7 +83,7 @@ def fit(
 
 def log_likelihood(score: Tensor, thresholds: Tensor, target: Tensor) -> Tensor:
     """log P(grade = target) of each row (N,), without loss of digits far from the thresholds."""
-    far = torch.full((1,), 1e4)
+    far = torch.full((1,), 1e4, device=thresholds.device)
     edges = torch.cat([-far, thresholds, far])
     upper, lower = edges[target + 1] - score, edges[target] - score
     # σ(u) − σ(l) = σ(u)·σ(−l)·(1 − e^(l−u))

@@ -2,66 +2,70 @@
 
 from __future__ import annotations
 
+import inspect
 from argparse import ArgumentParser
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from booru_ml.errors import BooruError
+from booru_ml.training import arguments
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.training.manifest import Sample
 
 THIRDS = ("upper", "middle", "lower")
+NETWORKS = {
+    "encoder": "a backbone that tells drawn characters apart",
+    "characters": "a closed set of characters",
+    "artist": "a closed set of artists",
+    "quality": "grades of drawings in their order",
+    "rating": "the four ratings in their order",
+    "tags": "any tags of a picture at once",
+}
+COLUMNS = {"characters": "character"}
 
 
 class Command(BaseCommand):
-    help = "Teaches a backbone, or fits heads on a frozen one and writes them into its folder (booru-ml[train])."
+    help = "Trains networks, or fits heads on a frozen one and writes them into its folder (booru-ml[train])."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+        check = tasks.add_parser("check", help="what folders of pictures hold, and what is wrong with them")
+        check.add_argument("--task", dest="asked", choices=NETWORKS, default="characters", help="default: %(default)s")
+        arguments.add_folders(check, "--data", "pictures, by manifest or subfolder")
+        arguments.add_folders(check, "--faces", "as --data, for an encoder: the first face of each picture")
+        arguments.add_data(check)
+        encoder = tasks.add_parser("encoder", help="a backbone that tells drawn characters apart")
+        arguments.add_folders(encoder, "--data", "pictures, by manifest column character or subfolder")
+        arguments.add_folders(encoder, "--faces", "as --data, but the first face of each picture, by column faces")
+        arguments.add_folders(encoder, "--test", "other characters, played with after each epoch; the best epoch stays")
+        arguments.add_network(encoder, encoder=True)
+        for name, what in NETWORKS.items():
+            if name not in ("encoder", "quality"):
+                task = tasks.add_parser(name, help=what)
+                arguments.add_folders(task, "--data", f"pictures, by manifest column {COLUMNS.get(name, name)}")
+                arguments.add_network(task)
+        self._add_quality(tasks.add_parser("quality", help=f"{NETWORKS['quality']}; --into fits a head only"))
         self._add_whitening(tasks.add_parser("whitening", help="an embedding or style head, whitened"))
-        self._add_quality(tasks.add_parser("quality", help="an ordinal head: how finished a drawing is"))
         self._add_faces(tasks.add_parser("faces", help="a heat-map head that finds faces"))
-        for task in tasks.choices.values():
-            task.add_argument(
-                "--into",
-                dest="checkpoint",
-                type=Path,
-                required=True,
-                metavar="DIR",
-                help="the checkpoint to change",
-            )
+        for name in ("whitening", "faces"):
+            task = tasks.choices[name]
+            task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to change")
             task.add_argument("--dry-run", action="store_true", help="show the figures, change nothing")
             task.add_argument("--threads", type=int, default=1)
-        self._add_encoder(tasks.add_parser("encoder", help="a backbone that tells drawn characters apart"))
-
-    def _add_encoder(self, task: ArgumentParser) -> None:
-        task.add_argument(
-            "--base", dest="checkpoint", type=Path, required=True, metavar="DIR", help="the checkpoint to start from"
-        )
-        task.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to write")
-        _add_folders(task, "--data", "pictures, by manifest column character or subfolder")
-        _add_folders(task, "--faces", "as --data, but the first face of each picture, by the manifest's column faces")
-        task.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
-        task.add_argument("--size", type=int, default=112, help="pixels of a side; default: %(default)s")
-        task.add_argument("--batch", type=int, default=48, help="default: %(default)s")
-        task.add_argument("--least", type=int, default=2, help="pictures of a class; default: %(default)s")
-        task.add_argument("--frozen", nargs="*", default=[], metavar="MODULE", help="parts that stay as they are")
-        task.add_argument("--device", default="cpu", help="where torch works, such as cuda; default: %(default)s")
-        task.add_argument("--seed", type=int, default=0)
-        task.add_argument("--threads", type=int, default=1)
 
     def _add_whitening(self, task: ArgumentParser) -> None:
         task.add_argument("--head", default="embedding", help="name of the head; default: %(default)s")
         task.add_argument("--kind", choices=("embedding", "style"), default="embedding")
-        _add_folders(task, "--data", "pictures to fit on")
-        _add_folders(task, "--faces", "as --data, but the first face of each picture, by the manifest's column faces")
-        _add_folders(task, "--test", "pictures to test on only")
+        arguments.add_folders(task, "--data", "pictures to fit on")
+        arguments.add_folders(
+            task, "--faces", "as --data, but the first face of each picture, by the manifest's column faces"
+        )
+        arguments.add_folders(task, "--test", "pictures to test on only")
         task.add_argument("--label", default="character", help="manifest column of the classes; default: %(default)s")
         task.add_argument(
             "--group", default="group", help="manifest column of what support and query never share; default: group"
@@ -76,16 +80,19 @@ class Command(BaseCommand):
         task.add_argument("--shrink", type=float, help="0 full whitening, 1 none; default: by cross-validation")
 
     def _add_quality(self, task: ArgumentParser) -> None:
-        _add_folders(task, "--data", "drawings with the manifest columns finish, artist, character")
-        _add_folders(task, "--finished", "drawings that are all finished, by manifest column character or subfolder")
-        task.add_argument("--head", default="quality", help="name of the head; default: %(default)s")
-        task.add_argument("--inputs", nargs="+", default=["pooled", "style"], help="vectors that it sees")
-        task.add_argument("--most", type=int, help="pictures of each --data folder, evenly; default: all")
-        task.add_argument("--ridge", type=float, default=1e-3, help="pull of the weights to zero; default: %(default)s")
+        arguments.add_folders(task, "--data", "drawings by column quality; with --into by finish, artist, character")
+        arguments.add_network(task)
+        head = task.add_argument_group("a head on a frozen backbone")
+        head.add_argument("--into", type=Path, metavar="DIR", help="the checkpoint to fit it into")
+        arguments.add_folders(head, "--finished", "drawings that are all finished, by column character or subfolder")
+        head.add_argument("--head", default="quality", help="name of the head; default: %(default)s")
+        head.add_argument("--inputs", nargs="+", default=["pooled", "style"], help="vectors that it sees")
+        head.add_argument("--most", type=int, help="pictures of each --data folder, evenly; default: all")
+        head.add_argument("--ridge", type=float, default=1e-3, help="pull of the weights to 0; default: %(default)s")
 
     def _add_faces(self, task: ArgumentParser) -> None:
-        _add_folders(task, "--data", "drawings with their faces in the manifest's column faces")
-        _add_folders(task, "--crops", "pictures that a face fills, by manifest column character or subfolder")
+        arguments.add_folders(task, "--data", "drawings with their faces in the manifest's column faces")
+        arguments.add_folders(task, "--crops", "pictures that a face fills, by manifest column character or subfolder")
         task.add_argument("--head", default="faces", help="name of the head; default: %(default)s")
         task.add_argument("--most", type=int, help="drawings of each --data folder, evenly; default: all")
         task.add_argument("--scenes", type=int, default=3000, help="scenes to compose; default: %(default)s")
@@ -93,37 +100,41 @@ class Command(BaseCommand):
         task.add_argument("--stages", type=int, nargs="+", default=[2, 3, 4], help="feature maps that it sees")
         task.add_argument("--hidden", type=int, nargs="+", default=[48, 48], help="widths of its layers")
 
-    def handle(self, *args: Any, task: str, checkpoint: Path, threads: int, **options: Any) -> None:
+    def handle(self, *args: Any, task: str, **options: Any) -> None:
         try:
             import torch
 
-            from booru_ml.checkpoint import Checkpoint
+            torch.set_num_threads(options.get("threads") or 1)
+            if task == "check":
+                self._check(options["asked"], options)
+            elif options.get("into") is not None:
+                from booru_ml.checkpoint import Checkpoint
 
-            torch.set_num_threads(threads)
-            getattr(self, f"_{task}")(Checkpoint.load(checkpoint), **options)
+                known = inspect.signature(getattr(self, f"_{task}")).parameters
+                told = options if task != "quality" else {k: v for k, v in options.items() if k in known}
+                getattr(self, f"_{task}")(Checkpoint.load(options["into"]), **told)
+            elif options["dry_run"]:
+                self._check(task, options)
+            else:
+                self._network(task, options)
         except BooruError as error:
             raise CommandError(error.message) from error
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
 
-    def _encoder(self, checkpoint: Checkpoint, *, out: Path, device: str, least: int, **options: Any) -> None:
-        from booru_ml.training import encoder, manifest
+    def _check(self, task: str, options: dict[str, Any]) -> None:
+        from booru_ml.training import orders
 
-        samples: list[Sample] = []
-        for faces in (False, True):
-            for folder in options["faces" if faces else "data"]:
-                found = manifest.read(folder, label="character", split="train", faces=faces)
-                samples += [replace(one, label=f"{folder.name}/{one.label}") for one in found]
-        samples = manifest.at_least(samples, least)
-        recipe = encoder.Recipe(
-            size=options["size"],
-            epochs=options["epochs"],
-            batch=options["batch"],
-            seed=options["seed"],
-            frozen=tuple(options["frozen"]),
-        )
-        written = encoder.teach(checkpoint, samples, out=out, recipe=recipe, device=device)
-        self.stdout.write(self.style.SUCCESS(f"{written.version} written into {written.path}; fit its heads next."))
+        for line in orders.check(arguments.orders(task, options)[0]).lines:
+            self.stdout.write(line)
+
+    def _network(self, task: str, options: dict[str, Any]) -> None:
+        from booru_ml.training import orders
+
+        wanted = arguments.orders(task, options)
+        rows = [orders.carry_out(order, self.stdout.write) for order in wanted]
+        if len(rows) > 1:
+            orders.compare(options["out"], rows, self.stdout.write)
 
     def _whitening(self, checkpoint: Checkpoint, *, head: str, kind: str, dry_run: bool, **options: Any) -> None:
         from booru_ml.training import vectors
@@ -174,17 +185,26 @@ class Command(BaseCommand):
         }
 
     def _quality(
-        self, checkpoint: Checkpoint, *, head: str, inputs: list[str], ridge: float, dry_run: bool, **options: Any
+        self,
+        checkpoint: Checkpoint,
+        *,
+        data: list[Path],
+        finished: list[Path],
+        head: str,
+        inputs: list[str],
+        most: int | None,
+        ridge: float,
+        dry_run: bool,
     ) -> None:
         from booru_ml.training import manifest, quality
 
-        if not options["data"]:
+        if not data:
             raise CommandError("Name at least one folder of graded drawings after --data.")
         found = []
-        for folder in options["data"]:
+        for folder in data:
             graded = quality.drawings(folder)
-            found += manifest.evenly(graded, options["most"]) if options["most"] else graded
-        for folder in options["finished"]:
+            found += manifest.evenly(graded, most) if most else graded
+        for folder in finished:
             found += quality.finished(folder, most=max(1, len(found) // 8))
         looks = quality.look(checkpoint, found, inputs=inputs)
         result = quality.cross_validate(looks, ridge=ridge)
@@ -237,7 +257,3 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"{written.version}: head {head} written into {written.path}"))
         if stale := [other.name for other in written.heads.values() if head in other.inputs]:
             self.stdout.write(self.style.WARNING(f"These see it, so fit them again: {', '.join(stale)}"))
-
-
-def _add_folders(task: ArgumentParser, name: str, what: str) -> None:
-    task.add_argument(name, type=Path, action="append", default=[], metavar="DIR", help=f"{what}; may be repeated")

@@ -1,0 +1,222 @@
+"""What ``booru_train`` is asked for a network: from folders and settings to a checkpoint folder and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.errors import InvalidInput
+from booru_ml.training import encoder, manifest, reports, studies, trainer
+from booru_ml.training.architectures import Start, from_checkpoint, from_name
+from booru_ml.training.audit import Audit
+from booru_ml.training.cost import cost
+from booru_ml.training.material import Folders
+from booru_ml.training.runs import Curve, Run, write_table
+from booru_ml.training.settings import Settings
+from booru_ml.training.tasks import TASKS, Task
+from booru_ml.training.trainer import Bench
+
+Say = Callable[[str], Any]
+LONGEST_WAIT = timedelta(hours=12)
+"""Of processes for the one that looks at the pictures."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """``task``: of ``TASKS``, or encoder. The network starts from the folder ``base``, or by name from ``weights``,
+    from ``pretrained`` ones on this machine, or from nothing."""
+
+    task: str
+    folders: Folders
+    settings: Settings
+    out: Path | None = None
+    architecture: str = ""
+    base: Path | None = None
+    weights: Path | None = None
+    pretrained: bool = False
+    grades: tuple[str, ...] = ()
+    strangers: tuple[Path, ...] = ()
+    pairs: bool = False
+    rates: tuple[float, ...] = ()
+    lengths: tuple[int, ...] = ()
+    device: str = "auto"
+    workers: int = 0
+    restart: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Task:
+        return TASKS[self.task].graded(self.grades)
+
+    def start(self) -> tuple[Start, Checkpoint | None]:
+        """The network before its first lesson. Raises ``InvalidInput``."""
+        if self.base is not None:
+            if self.architecture or self.weights or self.pretrained:
+                raise InvalidInput(
+                    "--base brings its architecture and weights; leave out --arch, --weights, --pretrained."
+                )
+            base = Checkpoint.load(self.base)
+            return from_checkpoint(base, size=self.settings.size), base
+        if not self.architecture:
+            raise InvalidInput("Name a network by --arch (a paper's or timm's name), or a checkpoint folder by --base.")
+        size, seed = self.settings.size, self.settings.seed
+        name = self.architecture
+        return from_name(name, size=size, weights=self.weights, pretrained=self.pretrained, seed=seed), None
+
+
+def check(order: Order) -> Audit:
+    """What the folders hold, and what is wrong with them."""
+    if order.task == "encoder":
+        return order.folders.identities("character", order.settings)
+    found = order.folders.samples(order.target, order.settings)
+    order.target.labels(found.samples)
+    return found
+
+
+def carry_out(order: Order, say: Say) -> dict[str, Any]:
+    """Trains, tests, writes the checkpoint; the row of a comparison comes back. Raises ``BooruError``."""
+    if order.out is None:
+        raise InvalidInput("Name the checkpoint folder to write by --out.")
+    start, base = order.start()
+    bench = Bench(_accelerator(order), workers=order.workers)
+    main = bench.accelerator.is_main_process
+    told: Say = say if main else (lambda _: None)
+    run = Run(order.out)
+    if main:
+        if order.restart:
+            run.clear()
+        folders = [str(path.resolve()) for path in (*order.folders.data, *order.folders.faces)]
+        run.agree(order.settings, task=order.task, start=start.origin, data=folders, grades=list(order.grades))
+        if run.samples() is None:
+            found = check(order)
+            run.keep_samples(found.samples, found.lines)
+    bench.accelerator.wait_for_everyone()
+    samples = run.samples() or []
+    report = (run.folder / "data.txt").read_text(encoding="utf-8").splitlines()
+    told("\n".join(report))
+    if order.task == "encoder":
+        return _encoder(order, start, base, samples, bench, run, report, told)
+    if order.pairs:
+        rows = studies.pairs(start, samples, order.target, order.settings, bench, run)
+        told("\n".join(f"{row['one']} / {row['other']}: {row['accuracy']:.3f}" for row in rows))
+        told(f"{run.folder / 'pairs.csv'}: {len(rows)} pairs")
+        return {"pairs": len(rows)}
+    return _classifier(order, start, samples, bench, run, report, told)
+
+
+def compare(folder: Path, rows: Sequence[dict[str, Any]], say: Say) -> None:
+    """The table of several architectures (table 7 of AniWho), into ``compare.csv``."""
+    write_table(folder / "compare.csv", rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for row in [dict(zip(columns, columns, strict=True)), *rows]:
+        say("  ".join(f"{_short(row.get(column, '')):>14}" for column in columns))
+
+
+def _classifier(
+    order: Order, start: Start, samples: list[manifest.Sample], bench: Bench, run: Run, report: list[str], say: Say
+) -> dict[str, Any]:
+    given = trainer.prepare(start, samples, order.target, order.settings, bench)
+    settings = order.settings
+    if order.rates:
+        lengths = order.lengths or (settings.epochs,)
+        settings = studies.sweep(start, given, settings, bench, run, rates=order.rates, lengths=lengths)
+        say(f"best on validation: rate {settings.rate:g}, {settings.epochs} epochs ({run.folder / 'sweep.csv'})")
+        learner, curve = trainer.teach(start, given, settings, bench, run.below("chosen"))
+    else:
+        learner, curve = trainer.teach(start, given, settings, bench, run)
+    _tell(curve, say)
+    if not bench.accelerator.is_main_process or order.out is None:
+        return {}
+    tested = trainer.tested(learner, given, settings, bench, "test") if "test" in given.sets else None
+    figures = reports.write(run.folder, tested, curve, task=order.task, start=start.origin)
+    card = _card(order, start, settings, report, figures)
+    written = trainer.publish(order.out, start, learner, given, settings, bench, card)
+    return _done(written, start, figures.get("test", {}), run, say)
+
+
+def _encoder(
+    order: Order,
+    start: Start,
+    base: Checkpoint | None,
+    samples: list[manifest.Sample],
+    bench: Bench,
+    run: Run,
+    report: list[str],
+    say: Say,
+) -> dict[str, Any]:
+    strangers = {folder.name: manifest.read(folder, label="character", split="test") for folder in order.strangers}
+    learner, curve = encoder.teach(start, samples, order.settings, bench, run, strangers=strangers)
+    _tell(curve, say)
+    if not bench.accelerator.is_main_process or order.out is None:
+        return {}
+    figures = reports.write(run.folder, None, curve, task=order.task, start=start.origin, epochs=curve)
+    card = _card(order, start, order.settings, report, figures)
+    written = encoder.publish(order.out, start, learner, order.settings, card=card, base=base)
+    say("Fit its heads next.")
+    return _done(written, start, {}, run, say)
+
+
+def _done(written: Checkpoint, start: Start, test: Any, run: Run, say: Say) -> dict[str, Any]:
+    figures = {name: value for name, value in test.items() if isinstance(value, float)}
+    if test:
+        interval = " ({} – {})".format(*test["accuracy_ci95"]) if "accuracy_ci95" in test else ""
+        said = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        say(f"{test['pictures']:,} test pictures: {said}; accuracy's 95 % interval{interval}" if interval else said)
+        for part, found in test.get("long_tail", {}).items():
+            say(f"  {part}: {found['accuracy']:.4f} in {found['classes']} classes")
+    spent = cost(written)
+    say(f"{written.version} written into {written.path}; curves and tables in {run.folder}")
+    return {"architecture": start.architecture, **figures, "parameters": spent.parameters, "ms": spent.milliseconds}
+
+
+def _accelerator(order: Order) -> Accelerator:
+    return Accelerator(
+        cpu=order.device == "cpu",
+        mixed_precision=order.settings.precision,
+        gradient_accumulation_steps=order.settings.accumulate,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
+    )
+
+
+def _tell(curve: Curve, say: Say) -> None:
+    for row in curve:
+        say("  ".join(f"{name} {_short(value)}" for name, value in row.items()))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _card(order: Order, start: Start, settings: Settings, report: Sequence[str], figures: Any) -> str:
+    """What is known of the weights; their terms only their maker knows."""
+    usual = asdict(Settings())
+    chosen = [
+        f"{item.name} {getattr(settings, item.name)}"
+        for item in fields(settings)
+        if asdict(settings)[item.name] != usual[item.name]
+    ]
+    folders = ", ".join(folder.name for folder in (*order.folders.data, *order.folders.faces))
+    test = figures.get("test")
+    lines = [
+        f"# {order.out.name if order.out else ''}",
+        f"{start.origin}, taught by `booru_train {order.task}`: {'; '.join(chosen) or 'usual settings'}.",
+        "## Data",
+        f"Folders {folders}.",
+        "\n".join(f"- {line}" for line in report),
+        "## Figures",
+        f"Test pictures, {test['pictures']:,} of them: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in test.items() if isinstance(value, float))
+        + "."
+        if test
+        else "Not tested.",
+        "## Terms and limits",
+        "The pictures' terms may bind these weights. Write them down here before you pass the folder on.",
+    ]
+    return "\n\n".join(lines) + "\n"

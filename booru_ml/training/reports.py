@@ -1,0 +1,172 @@
+"""What came of a training: figures of the test pictures, by class and by how much there was to learn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics
+
+from booru_ml.checkpoint.schema import HeadKind, Label
+from booru_ml.training.runs import Curve, write_table
+from booru_ml.training.tasks import Targets, Task, table
+from booru_ml.types import FloatArray
+
+MANY, FEW = 100, 20
+"""Classes of more train pictures than the one are many-shot, of fewer than the other few-shot (Liu et al., "Large-Scale
+Long-Tailed Recognition in an Open World", 2019)."""
+MOST_DRAWN = 40
+"""Classes up to which a confusion matrix can be read as a picture."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The test pictures: probabilities N × labels, the truth, and how many train pictures each label had."""
+
+    task: Task
+    labels: Sequence[Label]
+    said: FloatArray
+    truth: Targets
+    taught: npt.NDArray[np.int64]
+
+    @property
+    def names(self) -> list[str]:
+        return [label.name for label in self.labels]
+
+    def summary(self) -> dict[str, Any]:
+        """Figures of all, and of the many-, medium- and few-shot classes."""
+        found: dict[str, Any] = {"pictures": len(self.truth), **self.task.scores(self.said, self.truth)}
+        if "accuracy" in found:
+            found["accuracy_ci95"] = wilson(round(found["accuracy"] * len(self.truth)), len(self.truth))
+        if self.task.kind is HeadKind.SOFTMAX:
+            found |= {"long_tail": self._long_tail()}
+        if len(self.labels) == 2 and not self.task.several and len(set(self.truth)) == 2:
+            found["auc"] = float(metrics.roc_auc_score([place[0] for place in self.truth], self.said[:, 1]))
+        return found
+
+    def classes(self) -> list[dict[str, Any]]:
+        """One row for each label: train and test pictures, and recall, precision and F1."""
+        truth = table(self.truth, len(self.labels))
+        said = self.said >= 0.5 if self.task.several else np.eye(len(self.labels), dtype=bool)[self.said.argmax(axis=1)]
+        hits, asked, named = (truth & said).sum(axis=0), truth.sum(axis=0), said.sum(axis=0)
+        return [
+            {
+                "label": label.name,
+                "train": int(taught),
+                "test": int(total),
+                "recall": round(hit / total, 4) if total else "",
+                "precision": round(hit / given, 4) if given else "",
+                "f1": round(2 * hit / (total + given), 4) if total + given else "",
+            }
+            for label, taught, hit, total, given in zip(self.labels, self.taught, hits, asked, named, strict=True)
+        ]
+
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """Rows: true label, columns: said."""
+        truth = [place[0] for place in self.truth]
+        return np.asarray(metrics.confusion_matrix(truth, self.said.argmax(axis=1), labels=range(len(self.labels))))
+
+    def _long_tail(self) -> dict[str, Any]:
+        """Mean of the classes' accuracies, by their train pictures; classes without test pictures are left out."""
+        rows = [row for row in self.classes() if row["test"]]
+        parts = {
+            f"many (> {MANY})": [row["recall"] for row in rows if row["train"] > MANY],
+            f"medium ({FEW}–{MANY})": [row["recall"] for row in rows if FEW <= row["train"] <= MANY],
+            f"few (< {FEW})": [row["recall"] for row in rows if row["train"] < FEW],
+        }
+        return {name: {"classes": len(part), "accuracy": float(np.mean(part))} for name, part in parts.items() if part}
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927): honest for few pictures, too."""
+    z, p = 1.96, hits / count
+    middle = (p + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(p * (1 - p) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return round(float(middle - half), 4), round(float(middle + half), 4)
+
+
+def write(folder: Path, tested: Tested | None, curve: Curve, **more: Any) -> Mapping[str, Any]:
+    """``report.json``, and the tables and drawings that belong to it."""
+    summary = {**more, **({"test": tested.summary()} if tested else {})}
+    (folder / "report.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    draw_curve(folder / "curve.png", curve)
+    if tested is not None:
+        write_table(folder / "per_class.csv", tested.classes())
+        if not tested.task.several:
+            _write_confusion(folder, tested)
+        if "auc" in summary["test"]:
+            _write_roc(folder, tested)
+    return summary
+
+
+def draw_curve(path: Path, curve: Curve) -> None:
+    """Losses over epochs, and the figures of validation."""
+    with _drawing(path, columns=2) as (left, right):
+        for name in dict.fromkeys(key for row in curve for key in row if key != "epoch"):
+            points = [(row["epoch"], row[name]) for row in curve if name in row]
+            (left if name.endswith("loss") else right).plot(*zip(*points, strict=True), label=name)
+        for axes in (left, right):
+            axes.set_xlabel("epoch")
+            if axes.lines:
+                axes.legend()
+
+
+def draw_sweep(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Accuracy over the learning rate, a line for each length of training."""
+    with _drawing(path) as (axes,):
+        for length in sorted({row["epochs"] for row in rows}):
+            points = sorted((row["rate"], row["accuracy"]) for row in rows if row["epochs"] == length)
+            axes.semilogx(*zip(*points, strict=True), marker="o", label=f"{length:g} epochs")
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("validation accuracy")
+        axes.legend()
+
+
+def _write_confusion(folder: Path, tested: Tested) -> None:
+    counts = tested.confusion()
+    rows = [
+        {"true": name, **dict(zip(tested.names, map(int, row), strict=True))}
+        for name, row in zip(tested.names, counts, strict=True)
+    ]
+    write_table(folder / "confusion.csv", rows)
+    if len(counts) > MOST_DRAWN:
+        return
+    with _drawing(folder / "confusion.png") as (axes,):
+        metrics.ConfusionMatrixDisplay(counts, display_labels=tested.names).plot(
+            ax=axes, colorbar=False, xticks_rotation="vertical", include_values=len(counts) <= 12
+        )
+
+
+def _write_roc(folder: Path, tested: Tested) -> None:
+    wrong, right, scores = metrics.roc_curve([place[0] for place in tested.truth], tested.said[:, 1])
+    rows = [
+        {"threshold": float(score), "false_positives": float(x), "true_positives": float(y)}
+        for x, y, score in zip(wrong, right, scores, strict=True)
+    ]
+    write_table(folder / "roc.csv", rows)
+    with _drawing(folder / "roc.png") as (axes,):
+        metrics.RocCurveDisplay(fpr=wrong, tpr=right).plot(ax=axes)
+
+
+class _drawing:  # noqa: N801
+    """Axes of a picture that is written when the block ends. Imported late: most of matplotlib's cost is its start."""
+
+    def __init__(self, path: Path, *, columns: int = 1) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        self.path, self.figure = path, Figure(figsize=(6 * columns, 5), layout="tight")
+        FigureCanvasAgg(self.figure)
+        self.axes = self.figure.subplots(1, columns, squeeze=False)[0]
+
+    def __enter__(self) -> Any:
+        return self.axes
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            self.figure.savefig(self.path)

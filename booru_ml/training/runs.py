@@ -1,0 +1,132 @@
+"""The folder beside a checkpoint where its training keeps its books: enough to go on after a kill, and to look back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from booru_ml.errors import InvalidInput
+from booru_ml.training.manifest import Sample
+from booru_ml.training.settings import Settings
+from booru_ml.types import Box
+
+COLUMNS = ("path", "label", "group", "split", "box", "tags")
+Curve = list[dict[str, float]]
+
+
+class Run:
+    """``OUT.run``: ``samples.csv`` (what is taught with), ``state.pt`` (where it is), ``best.pt``, ``curve.csv``,
+    ``data.txt``, and TensorBoard's events in ``logs``."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out.parent / f"{out.name}.run"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.logs = self.folder / "logs"
+        self._state, self._best = self.folder / "state.pt", self.folder / "best.pt"
+
+    def below(self, name: str) -> Run:
+        """A run that is a part of this one."""
+        return Run(self.folder / name)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+
+    # --- What is taught with ---
+
+    def samples(self) -> list[Sample] | None:
+        """As an earlier start of this run found them; None at the first one."""
+        path = self.folder / "samples.csv"
+        if not path.exists():
+            return None
+        found = []
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                box = Box(*map(float, row["box"].split())) if row["box"] else None
+                tags = tuple(row["tags"].split())
+                found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags))
+        return found
+
+    def keep_samples(self, samples: Sequence[Sample], report: Sequence[str]) -> None:
+        (self.folder / "data.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
+        partial = self.folder / "samples.partial"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for one in samples:
+                box = " ".join(repr(side) for side in asdict(one.box).values()) if one.box else ""
+                writer.writerow([one.path, one.label, one.group, one.split, box, " ".join(one.tags)])
+        partial.replace(self.folder / "samples.csv")
+
+    # --- Where it is ---
+
+    def agree(self, settings: Settings, **more: Any) -> None:
+        """Notes what is run, and compares it with what was. Raises ``InvalidInput`` where work would be mixed up."""
+        said = json.loads(json.dumps({**asdict(settings), **more}))
+        path = self.folder / "settings.json"
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        changed = sorted(key for key in said.keys() | before.keys() if said.get(key) != before.get(key))
+        if not changed:
+            return
+        if next(self.folder.rglob("state.pt"), None) is not None:
+            raise InvalidInput(
+                f"{self.folder} holds a run that differs in {', '.join(changed)}. "
+                "Go on with what it was started with, start anew with --restart, or choose another --out."
+            )
+        (self.folder / "samples.csv").unlink(missing_ok=True)
+        path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+    def load(self) -> dict[str, Any] | None:
+        return self._read(self._state)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """All or nothing: a kill leaves the state before."""
+        _write(self._state, state)
+
+    def best(self) -> dict[str, Any] | None:
+        return self._read(self._best)
+
+    def save_best(self, weights: Mapping[str, Any]) -> None:
+        _write(self._best, weights)
+
+    def write_curve(self, curve: Curve) -> None:
+        write_table(self.folder / "curve.csv", curve)
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        if not path.exists():
+            return None
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return found
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A CSV file with the columns of all rows."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def digest(samples: Sequence[Sample]) -> str:
+    """Of what is taught with, in its order."""
+    return sha256("\n".join(map(repr, samples)).encode()).hexdigest()[:16]
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,132 @@
+"""What a network is asked: which column says the truth, which head answers, how right its answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics
+
+from booru_ml.checkpoint.schema import HeadKind, Label
+from booru_ml.errors import InvalidInput
+from booru_ml.training.manifest import Sample
+from booru_ml.training.ordinal import agreement
+from booru_ml.types import Category, FloatArray, Rating
+
+Targets = list[tuple[int, ...]]
+"""For each picture the places of its labels: one, but for tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """``column`` of the manifest; ``kind`` and ``category`` of the head's answer; ``grades`` of an ordinal one."""
+
+    name: str
+    column: str
+    kind: HeadKind
+    category: Category
+    grades: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        return self.kind is HeadKind.SIGMOID
+
+    def graded(self, grades: Sequence[str]) -> Task:
+        return replace(self, grades=tuple(grades)) if grades else self
+
+    def labels(self, samples: Sequence[Sample]) -> tuple[Label, ...]:
+        """In the order of the head's outputs: grades as given, else the train pictures' labels by name.
+
+        Raises ``InvalidInput`` where there is nothing to tell apart.
+        """
+        known = {label for sample in samples if sample.split == "train" for label in sample.labels}
+        if self.kind is HeadKind.ORDINAL:
+            if not self.grades:
+                raise InvalidInput(
+                    f"Name the grades in their order by --grades; the pictures have {', '.join(sorted(known))}."
+                )
+            if strange := {sample.label for sample in samples} - set(self.grades):
+                raise InvalidInput(f"{', '.join(sorted(strange))}: not among the grades {', '.join(self.grades)}.")
+            if missing := set(self.grades) - known:
+                raise InvalidInput(f"No train picture has the grade {', '.join(sorted(missing))}.")
+        if len(known) < (1 if self.several else 2):
+            raise InvalidInput(f"There is nothing to tell apart: the train pictures have {len(known)} {self.column}.")
+        names = self.grades or tuple(sorted(known))
+        found = tuple(self._label(name) for name in names)
+        if len({label.name for label in found}) < len(found):
+            raise InvalidInput("A tag has two categories in the manifest; write it in one way.")
+        return found
+
+    def targets(self, samples: Sequence[Sample], labels: Sequence[Label]) -> Targets:
+        """Tags that train does not know are left out; other labels have to be known. Raises ``InvalidInput``."""
+        place = {label.name: number for number, label in enumerate(labels)}
+        found = []
+        for sample in samples:
+            names = [self._label(text).name for text in sample.labels]
+            if not self.several and names[0] not in place:
+                raise InvalidInput(f"{sample.path.name}: no train picture has the label {names[0]!r}.")
+            found.append(tuple(sorted(place[name] for name in names if name in place)))
+        return found
+
+    def scores(self, probabilities: FloatArray, targets: Targets) -> dict[str, float]:
+        """Of N × labels; the first is the one to go by."""
+        if self.several:
+            return _tagged(probabilities, table(targets, probabilities.shape[1]))
+        truth = np.array([target[0] for target in targets])
+        said = probabilities.argmax(axis=1)
+        if self.kind is HeadKind.ORDINAL:
+            agreed = agreement(truth, said, count=probabilities.shape[1])
+            return {"qwk": agreed.qwk, "accuracy": agreed.accuracy, "mae": agreed.mae}
+        top5 = np.sort(np.argsort(-probabilities, axis=1, kind="stable")[:, :5] == truth[:, None])[:, -1]
+        balanced = np.mean([(said == truth)[truth == label].mean() for label in np.unique(truth)])
+        return {"accuracy": float((said == truth).mean()), "top5": float(top5.mean()), "balanced": float(balanced)}
+
+    def _label(self, text: str) -> Label:
+        """Tags may name their category (``character:miku``); without one they are general."""
+        if self.several:
+            head, colon, rest = text.partition(":")
+            if colon and rest and head in {category.value for category in Category if category.is_tag}:
+                return Label(rest, Category(head))
+        return Label(text, self.category)
+
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("characters", "character", HeadKind.SOFTMAX, Category.CHARACTER),
+        Task("artist", "artist", HeadKind.SOFTMAX, Category.ARTIST),
+        Task("quality", "quality", HeadKind.ORDINAL, Category.QUALITY),
+        Task("rating", "rating", HeadKind.ORDINAL, Category.RATING, tuple(rating.value for rating in Rating)),
+        Task("tags", "tags", HeadKind.SIGMOID, Category.GENERAL),
+    )
+}
+
+
+def table(targets: Targets, width: int) -> npt.NDArray[np.bool_]:
+    """N × labels, true where a picture has the label."""
+    found = np.zeros((len(targets), width), bool)
+    for row, places in zip(found, targets, strict=True):
+        row[list(places)] = True
+    return found
+
+
+def best_thresholds(probabilities: FloatArray, truth: npt.NDArray[np.bool_], *, least: int = 3) -> FloatArray:
+    """For each label the score with the best F1; 0.5 where it has fewer than ``least`` pictures."""
+    found = np.full(truth.shape[1], 0.5, np.float32)
+    for place in np.flatnonzero(truth.sum(axis=0) >= least):
+        precision, recall, scores = metrics.precision_recall_curve(truth[:, place], probabilities[:, place])
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        found[place] = scores[f1[:-1].argmax()]
+    return np.clip(found, 0.01, 0.99)
+
+
+def _tagged(probabilities: FloatArray, truth: npt.NDArray[np.bool_]) -> dict[str, float]:
+    known = truth.any(axis=0)
+    said = probabilities >= 0.5
+    return {
+        "map": float(metrics.average_precision_score(truth[:, known], probabilities[:, known])) if known.any() else 0.0,
+        "micro_f1": float(metrics.f1_score(truth, said, average="micro", zero_division=0)),
+        "macro_f1": float(metrics.f1_score(truth[:, known], said[:, known], average="macro", zero_division=0)),
+    }
