@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from booru_ml.types import FloatArray
 from embeddings import measures, methods, sampling
 from embeddings.methods import METHODS, SupportSet, normalise
 from embeddings.methods.exemplars import Exemplars
-from embeddings.prototypes import Calibration, Supports, fit_method, weigh
+from embeddings.prototypes import BARS, Calibration, Supports, fit_method, weigh
+from embeddings.types import IntArray
 
 WAYS = (1, 2, 4, 8, 16, 32)
 SHOTS = (1, 2, 5, 10)
@@ -122,7 +124,8 @@ def fit(
         fitted, loss = _logistic(tried, [_play(one, tried, random, games=games) for one in sets])
         if best is None or loss < best[0] - 1e-4:
             best = (loss, fitted)
-    said = asdict(best[1] if best else base)
+    fitted = base if best is None else best[1]
+    said = asdict(replace(fitted, **_bars(sets, fitted, seed=seed, games=games)))
     rounded = {name: value if name == "method" else round(value, 4) for name, value in said.items()}
     return Fitted(Calibration(**rounded), tuple(trials))
 
@@ -130,7 +133,7 @@ def fit(
 def compare(sets: Sequence[Labelled], *, seed: int = 0, games: int = 10, method: str | None = None) -> list[Trial]:
     """Each method in the same games, simpler ones first. OSCR asks for the right name and for none where nobody fits,
     at whatever bar, so no calibration is needed to compare."""
-    costumed = [joined for one in sets if len(playable(joined := join_looks(one, LOOKS, seed=seed))) > 2]
+    costumed = [joined for one in sets if len(playable(joined := join_looks(one, LOOKS, seed=seed)[0])) > 2]
     trials = []
     for kind in METHODS if method is None else (methods.named(method),):
         for sharpness in SHARPNESS if kind is Exemplars else (None,):
@@ -139,6 +142,14 @@ def compare(sets: Sequence[Labelled], *, seed: int = 0, games: int = 10, method:
             several = _open_set(costumed, _of(trial, None), seed=seed, games=games) if costumed else plain
             trials.append(replace(trial, one_look=plain, several_looks=several))
     return trials
+
+
+def _bars(sets: Sequence[Labelled], calibration: Calibration, *, seed: int, games: int) -> dict[str, Any]:
+    """The probabilities that these shares of strangers reach, over all sets alike."""
+    played = [_play(one, calibration, np.random.default_rng(seed + 1), games=games) for one in sets]
+    return {
+        name: float(np.mean([measures.bar_for(one.chance[~one.known], rate) for one in played])) for rate, name in BARS
+    }
 
 
 def _of(trial: Trial, twin: float | None) -> Calibration:
@@ -160,12 +171,14 @@ def _open_set(sets: Sequence[Labelled], calibration: Calibration, *, seed: int, 
     return float(np.mean(found))
 
 
-def join_looks(one: Labelled, looks: int, *, seed: int = 0) -> Labelled:
-    """As if each ``looks`` classes were one character's costumes, drawn at random; classes left over are dropped."""
+def join_looks(one: Labelled, looks: int, *, seed: int = 0) -> tuple[Labelled, IntArray]:
+    """As if each ``looks`` classes were one character's costumes, drawn at random; and which rows are left, as classes
+    left over are dropped."""
     names = np.random.default_rng(seed).permutation(np.unique(one.labels))
     wearer = {str(name): f"{number // looks}" for number, name in enumerate(names[: len(names) // looks * looks])}
-    kept = np.isin(one.labels, list(wearer))
-    return Labelled(one.vectors[kept], np.array([wearer[str(name)] for name in one.labels[kept]]), one.groups[kept])
+    kept = np.flatnonzero(np.isin(one.labels, list(wearer)))
+    joined = np.array([wearer[str(name)] for name in one.labels[kept]], dtype=np.str_)
+    return Labelled(one.vectors[kept], joined, one.groups[kept]), kept
 
 
 def measure(
@@ -239,7 +252,14 @@ def _play(one: Labelled, calibration: Calibration, random: np.random.Generator, 
 
 
 def game(
-    one: Labelled, calibration: Calibration, random: np.random.Generator, ways: int, shots: int, background: int
+    one: Labelled,
+    calibration: Calibration,
+    random: np.random.Generator,
+    ways: int,
+    shots: int,
+    background: int,
+    *,
+    queries: int = QUERIES,
 ) -> Outcomes:
     """Enrols ``ways`` classes by ``shots`` pictures each, or as many as they have, and asks about others of theirs and
     as many of strangers. Raises ``InvalidInput`` where nobody is left to be a stranger."""
@@ -253,27 +273,28 @@ def game(
     asked: list[tuple[int, int]] = []
     for place, name in enumerate(enrolled):
         most = min(shots, sampling.most_shots(pools[name]))
-        shown, rest = sampling.split(pools[name], random, shots=most, queries=QUERIES)
+        shown, rest = sampling.split(pools[name], random, shots=most, queries=queries)
         support.append(shown)
         asked += [(int(picture), place) for picture in rest]
     sizes = np.array([len(shown) for shown in support])
     asked += [(int(picture), -1) for picture in random.permutation(strange)[: len(asked)]]
     rows = np.concatenate(support)
-    board = np.setdiff1d(np.arange(len(one.labels)), rows)
+    # On a board of thousands hardly any picture shows one who is enrolled; in a small set half of them would.
+    board = np.setdiff1d(strange, [picture for picture, _ in asked])
     others = random.choice(board, min(background, len(board)), replace=False)
     shown_set = SupportSet.of(one.vectors[rows], np.cumsum(sizes) - sizes, background=one.vectors[others])
     supports = Supports.of(shown_set, calibration)
     pictures, truth = (np.array(column) for column in zip(*asked, strict=True))
     found = weigh(one.vectors[pictures], supports, calibration)
     order = np.argsort(-found.standard, axis=1)
-    queries, first = np.arange(len(truth)), order[:, 0]
+    places, first = np.arange(len(truth)), order[:, 0]
     return Outcomes(
-        standard=found.standard[queries, first].astype(np.float64),
-        lead=found.lead[queries, first].astype(np.float64),
+        standard=found.standard[places, first].astype(np.float64),
+        lead=found.lead[places, first].astype(np.float64),
         count=np.full(len(truth), float(ways)),
         size=supports.sizes[first].astype(np.float64),
         weight=np.full(len(truth), 1 / len(truth)),
-        chance=found.chances[queries, first].astype(np.float64),
+        chance=found.chances[places, first].astype(np.float64),
         known=truth >= 0,
         correct=first == truth,
         third=(order[:, :3] == truth[:, None]).any(axis=1),

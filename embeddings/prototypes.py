@@ -28,6 +28,7 @@ class Calibration:
     ``floor``: the standardised score that a stranger reaches where no other subject is enrolled.
     ``score``, ``margin``, ``subjects``, ``supports``, ``bias``: P = σ(score·s₁ + margin·(s₁ − s₂) + subjects·log n +
     supports·log k + bias) over standardised scores, n subjects being compared and k exemplars showing this one.
+    ``bar10`` … ``bar1``: the probability that 10, 5, 2 and 1 % of strangers reach.
     ``twin``: cosine from which two files show the same picture (re-encoded, resized).
     """
 
@@ -43,7 +44,32 @@ class Calibration:
     subjects: float = -0.5
     supports: float = 0.0
     bias: float = -3.0
+    bar10: float = 0.3
+    bar5: float = 0.45
+    bar2: float = 0.65
+    bar1: float = 0.75
     twin: float = 0.985
+
+    def bar(self, rate: float) -> float:
+        """The probability from which no more than a share ``rate`` (0–1) of strangers would be named.
+
+        Between the measured shares it is read off a straight line through their logarithms; beyond them, the odds of a
+        stranger's being named fall or rise in proportion.
+        """
+        known = np.log([share for share, _ in BARS])
+        odds = [logit(getattr(self, name)) for _, name in BARS]
+        wanted = float(np.log(min(max(rate, 1e-6), 1.0)))
+        inside = float(np.interp(wanted, known[::-1], odds[::-1]))
+        beyond = min(wanted - known[-1], 0.0) + max(wanted - known[0], 0.0)
+        return float(1 / (1 + np.exp(beyond - inside)))
+
+
+BARS = ((0.1, "bar10"), (0.05, "bar5"), (0.02, "bar2"), (0.01, "bar1"))
+"""Shares of strangers, and the constants that say which probability they reach."""
+
+
+def logit(chance: float) -> float:
+    return float(np.log(max(chance, 1e-6) / max(1 - chance, 1e-6)))
 
 
 def _nobody() -> IntArray:
