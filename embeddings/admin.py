@@ -18,7 +18,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -26,6 +26,7 @@ from booru_ml.errors import BooruError
 from embeddings import selectors, services
 from embeddings.models import Subject, Support
 from embeddings.search_admin import FindAdmin  # noqa: F401 - registers itself
+from embeddings.subject_admin import SubjectPages
 from embeddings.types import SupportRef
 
 MOST_POSTS = 200
@@ -138,10 +139,10 @@ class SupportInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Subject)
-class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class SubjectAdmin(SubjectPages, admin.ModelAdmin):  # type: ignore[type-arg]
     form = SubjectForm
     inlines = [SupportInline]
-    list_display = ["name", "category", "enabled", "pictures", "not_pictures", "created_by", "created_at"]
+    list_display = ["name", "category", "enabled", "pictures", "not_pictures", "health", "created_by", "created_at"]
     list_filter = ["category", "enabled"]
     search_fields = ["name"]
     actions = ["enable", "disable"]
@@ -156,6 +157,9 @@ class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             },
         ),
     ]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*self.page_urls(), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subject]:
         return selectors.subjects().order_by(*self.get_ordering(request) or ["category", "name"])
@@ -179,12 +183,17 @@ class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: Subject, form: Any, change: bool) -> None:
         wanted = form.cleaned_data
         if change:
-            services.change(subject_id=obj.pk, name=wanted["name"], enabled=wanted["enabled"])
+            services.change(subject_id=obj.pk, name=wanted["name"], enabled=wanted["enabled"], actor=request.user)
             if wanted["show"]:
                 services.add_support(subject_id=obj.pk, posts=wanted["show"], actor=request.user)
         else:
-            made = services.enrol(name=obj.name, category=obj.category, posts=wanted["show"], actor=request.user)
-            services.set_enabled(subject_id=made.pk, enabled=wanted["enabled"])
+            made = services.enrol(
+                name=obj.name,
+                category=obj.category,
+                posts=wanted["show"],
+                actor=request.user,
+                enabled=wanted["enabled"],
+            )
             obj.pk = made.pk
             obj.refresh_from_db()
         if wanted["show_not"]:
@@ -193,14 +202,14 @@ class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)
         for support in formset.deleted_objects:
-            services.remove_support(support_id=support.pk)
+            services.remove_support(support_id=support.pk, actor=request.user)
 
     def delete_model(self, request: HttpRequest, obj: Subject) -> None:
-        services.withdraw(subject_id=obj.pk)
+        services.withdraw(subject_id=obj.pk, actor=request.user)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Subject]) -> None:
         for key in list(queryset.values_list("pk", flat=True)):
-            services.withdraw(subject_id=key)
+            services.withdraw(subject_id=key, actor=request.user)
 
     @admin.action(description="Compare new pictures with them", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Subject]) -> None:
@@ -213,8 +222,12 @@ class SubjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _set(self, request: HttpRequest, queryset: QuerySet[Subject], *, enabled: bool) -> None:
         keys = list(queryset.values_list("pk", flat=True))
         for key in keys:
-            services.set_enabled(subject_id=key, enabled=enabled)
+            services.set_enabled(subject_id=key, enabled=enabled, actor=request.user)
         self.message_user(request, f"{len(keys)} {'enabled' if enabled else 'disabled'}.", messages.SUCCESS)
+
+    @admin.display(description="pictures and health")
+    def health(self, row: Subject) -> SafeString:
+        return format_html('<a href="{}">look</a>', reverse("admin:booru_embeddings_subject_pictures", args=[row.pk]))
 
     @admin.display(description="pictures", ordering="shows")
     def pictures(self, row: Any) -> int:

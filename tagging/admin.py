@@ -12,6 +12,7 @@ from django.utils.html import format_html
 
 from tagging import permissions, services
 from tagging.models import Suggestion, TagDecision
+from tagging.sweep_admin import SweepAdmin  # noqa: F401 - registers itself
 from tagging.wording import why
 
 if TYPE_CHECKING:

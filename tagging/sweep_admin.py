@@ -1,0 +1,195 @@
+"""The dry run with its slider, and the searches of old posts that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from booru_ml.errors import BooruError, InvalidInput
+from embeddings import selectors
+from tagging import enrolments, sweeps
+from tagging.enrolments import Wish
+from tagging.models import Sweep
+
+if TYPE_CHECKING:
+    SweepAdminBase = admin.ModelAdmin[Sweep]
+else:
+    SweepAdminBase = admin.ModelAdmin
+
+PREVIEW = "admin/booru_tagging/sweep/preview.html"
+
+
+@admin.register(Sweep)
+class SweepAdmin(SweepAdminBase):
+    list_display = (
+        "__str__",
+        "state",
+        "progress",
+        "suggested",
+        "withdrawn",
+        "taken_back",
+        "fault",
+        "actor",
+        "created_at",
+    )
+    list_filter = ("state", "category")
+    list_select_related = ("actor",)
+    search_fields = ("name__startswith",)
+    ordering = ("-id",)
+    actions = ("pause", "resume", "cancel", "undo")
+
+    @admin.display(description="progress")
+    def progress(self, row: Sweep) -> SafeString:
+        return format_html(
+            '<progress max="{}" value="{}" style="width:8rem"></progress> {} of {} posts',
+            max(row.total, row.passed, 1),
+            row.total if row.state == Sweep.State.FINISHED else row.passed,
+            row.passed,
+            max(row.total, row.passed),
+        )
+
+    # --- Verbs ---
+
+    @admin.action(description="Pause", permissions=["enrol"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Sweep]) -> None:
+        self._turn(request, queryset, sweeps.pause, "paused")
+
+    @admin.action(description="Go on", permissions=["enrol"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Sweep]) -> None:
+        self._turn(request, queryset, sweeps.resume, "gone on with")
+
+    @admin.action(description="End: what was suggested stays", permissions=["enrol"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Sweep]) -> None:
+        self._turn(request, queryset, sweeps.cancel, "ended")
+
+    @admin.action(description="Take back everything that it changed", permissions=["enrol"])
+    def undo(self, request: HttpRequest, queryset: QuerySet[Sweep]) -> None:
+        self._turn(request, queryset, sweeps.undo, "being taken back; decisions made meanwhile stay")
+
+    def _turn(self, request: HttpRequest, rows: QuerySet[Sweep], verb: Callable[..., Sweep], done: str) -> None:
+        for row in rows:
+            try:
+                verb(sweep_id=row.pk, actor=request.user)
+                self.message_user(request, f"{row}: {done}.", messages.SUCCESS)
+            except BooruError as error:
+                self.message_user(request, f"{row}: {error.message}", messages.WARNING)
+
+    # --- The dry run ---
+
+    def get_urls(self) -> list[URLPattern]:
+        routes = {"preview/": self.preview_view, "begin/": require_POST(self.begin_view)}
+        names = {"preview/": "preview", "begin/": "begin"}
+        return [
+            path(route, self.admin_site.admin_view(view), name=f"booru_tagging_sweep_{names[route]}")
+            for route, view in routes.items()
+        ] + super().get_urls()
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """Shows what would be suggested; GET for somebody known, POST for anything that a form asks."""
+        _require(request)
+        try:
+            wish = read(request.POST if request.method == "POST" else request.GET)
+            found = enrolments.preview(wish)
+        except BooruError as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(_home(request))
+        views = selectors.hit_views(found.hits, name=found.name, viewer=request.user)
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": f"What {found.name.replace('_', ' ')} would be found on",
+            "found": found,
+            "named": [view for view in views if view.hit.known],
+            "nearly": [view for view in views if not view.hit.known][:24],
+            "least": round(100 * found.threshold),
+            "wish": wish,
+            "show": enrolments.written(wish.show),
+            "show_not": enrolments.written(wish.show_not),
+            "is_nav_sidebar_enabled": False,
+        }
+        return TemplateResponse(request, PREVIEW, context)
+
+    def begin_view(self, request: HttpRequest) -> HttpResponse:
+        _require(request)
+        try:
+            wish = read(request.POST)
+            order = enrolments.carry_out(wish, actor=request.user, threshold=_percent(request.POST.get("threshold")))
+        except BooruError as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(_home(request))
+        messages.success(
+            request,
+            f"{order.name} is enabled, and looked for on all {order.total} posts in the background. This list shows "
+            "how far it is; “Take back” undoes all of it.",
+        )
+        return HttpResponseRedirect(reverse("admin:booru_tagging_sweep_changelist"))
+
+    # --- Rights ---
+
+    def has_enrol_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(selectors.ENROL))
+
+    has_module_permission = has_enrol_permission
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_enrol_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def read(form: QueryDict) -> Wish:
+    """A wish as the forms send it; pictures ticked as ``wrong`` join those that do not show it."""
+    wrong = " ".join(form.getlist("wrong"))
+    return Wish(
+        subject_id=_number(form.get("subject")),
+        name=form.get("name", ""),
+        category=form.get("category") or "character",
+        show=enrolments.parse(form.get("show", "")),
+        show_not=enrolments.parse(f"{form.get('show_not', '')} {wrong}"),
+        without=tuple(key for text in form.getlist("without") if (key := _number(text)) is not None),
+        merged_id=_number(form.get("merged")),
+    )
+
+
+def _number(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidInput("The form is damaged; reload the page and try again.")
+    return int(text)
+
+
+def _percent(text: str | None) -> float | None:
+    try:
+        return None if not text else float(text) / 100
+    except ValueError:
+        raise InvalidInput("The threshold is a number of percent.") from None
+
+
+def _require(request: HttpRequest) -> None:
+    if not request.user.has_perm(selectors.ENROL):
+        raise PermissionDenied
+
+
+def _home(request: HttpRequest) -> str:
+    """Where a wish that cannot be fulfilled came from, on this site."""
+    subject = (request.POST or request.GET).get("subject", "")
+    if subject.isascii() and subject.isdigit() and len(subject) < 19:
+        return reverse("admin:booru_embeddings_subject_change", args=[subject])
+    return reverse("admin:booru_embeddings_subject_add")
