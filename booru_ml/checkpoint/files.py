@@ -20,6 +20,9 @@ WD_LABELS = "selected_tags.csv"
 THRESHOLDS = "thresholds.csv"
 CARD = "card.md"
 
+KNOWN = (CONFIG, WEIGHTS, HEADS, ONNX, LABELS, WD_LABELS, THRESHOLDS, CARD)
+"""All that a folder may hold beside its sums; whatever else lies there is never read."""
+
 # Files that decide what the checkpoint answers; ``model.onnx`` is derived from them, the card only describes them.
 IDENTITY = (CONFIG, WEIGHTS, HEADS, LABELS, WD_LABELS, THRESHOLDS)
 

@@ -44,7 +44,7 @@ class Shelf:
         given = Checkpoint.load(source)
         name, _, digest = given.version.partition("@")
         wanted = [file for file in files.KNOWN if file in given.sums and not (file == files.ONNX and _foreign(given))]
-        there = sorted(path.name for path in given.path.iterdir())
+        there = sorted(path.name for path in given.path.iterdir() if not path.name.startswith("."))
         left = tuple(file for file in there if file not in (*wanted, files.SUMS))
         target = self.folder / digest / name
         with self.room() as room:

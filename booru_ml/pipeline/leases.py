@@ -46,8 +46,7 @@ def claim(
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
         _quarantine_worn_out(rows)
         first = rows.ready().in_line()
-        if lags:
-            first = first.filter(Q(priority__gte=AnalysisJob.Priority.HELD) | Q(pipeline_version=version))
+        first = _within_reach(first, version=version, lags=lags)
         if connections[using].features.has_select_for_update_skip_locked:
             first = first.select_for_update(skip_locked=True, of=("self",))
         picked = list(first[:limit])
@@ -143,12 +142,20 @@ def finish(analyses: Sequence[Analysis]) -> None:
         )
 
 
-def soonest(*, within: float) -> float | None:
-    """Seconds until the next waiting row is due, if that is at most ``within`` seconds away."""
+def soonest(*, within: float, version: str = "", lags: str = "") -> float | None:
+    """Seconds until the next waiting row is due, if at most ``within`` seconds away. ``lags``: see ``claim``."""
     rows = AnalysisJob.objects.using(database()).filter(state=State.QUEUED)
+    rows = _within_reach(rows, version=version, lags=lags)
     rows = rows.filter(ready_at__lte=Now() + timedelta(seconds=within))
     due = rows.order_by("ready_at").annotate(now=Now()).values_list("ready_at", "now").first()
     return max(0.0, (due[0] - due[1]).total_seconds()) if due else None
+
+
+def _within_reach(rows: Any, *, version: str, lags: str) -> Any:
+    """What a worker may take over: everything, or only uploads where it lags behind."""
+    if not lags:
+        return rows
+    return rows.filter(Q(priority__gte=AnalysisJob.Priority.HELD) | Q(pipeline_version=version))
 
 
 def _ours(jobs: Sequence[AnalysisJob]) -> Any:

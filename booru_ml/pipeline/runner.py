@@ -135,7 +135,7 @@ class Runner:
             within = config().SETTLE_SECONDS
             if deadline is not None:
                 within = min(within, deadline - time.monotonic())
-            seconds = leases.soonest(within=within)
+            seconds = leases.soonest(within=within, version=self.version, lags=self.lags)
             if seconds is None or self.stop.wait(seconds + 0.005):
                 break
             batch = self._take(keeper)

@@ -61,6 +61,7 @@ def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
     verify(after)
 
 
+@pytest.mark.django_db
 def test_the_command_lists_what_is_configured() -> None:
     said = run("list")
     assert "booru-lite@" in said

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db.models.functions import Now
+
+from booru_ml.checkpoint import Checkpoint, pin
+from booru_ml.conf import CHECKPOINTS
+from booru_ml.models import ModelVersion
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """A sound checkpoint folder with the heads nsfw, rating and medium, like no other."""
+
+    def make(least: float = 0.9, name: str = "candidate") -> Path:
+        target = tmp_path / name / str(least) / "nsfwjs"
+        shutil.copytree(CHECKPOINTS / "nsfwjs", target)
+        (target / "thresholds.csv").write_text(f"threshold\n{least}\n")
+        pin(target)
+        return target
+
+    return make
+
+
+@pytest.fixture
+def candidate(folder: Callable[..., Path], db: None) -> Callable[..., ModelVersion]:
+    """A registered model, as ``booru_model add`` leaves it."""
+
+    def make(least: float = 0.9) -> ModelVersion:
+        item = Checkpoint.read(folder(least))
+        return ModelVersion.objects.create(
+            name=item.name,
+            version=item.version,
+            sha256=item.sha256,
+            heads=sorted(item.heads),
+            folder=str(item.path),
+            verified_at=Now(),
+        )
+
+    return make

@@ -1,0 +1,315 @@
+"""What is promoted speaks, at once and everywhere; what cannot be is refused before anything changes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connection
+from django.db.models.functions import Now
+
+from booru_ml import promotions, registry
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.errors import BooruError, CheckpointError, StaleState
+from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Promotion
+from booru_ml.models import Worker as WorkerRow
+from booru_ml.pipeline import feeder, leases, orders
+from booru_ml.pipeline import models as engines
+from booru_ml.pipeline.backfill import Order
+from booru_ml.pipeline.worker import Worker
+from tests.booru_ml.pipeline.fakes import FakeDecoders, FakeEngine
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promotions")]
+State, Priority = AnalysisJob.State, AnalysisJob.Priority
+
+
+def speakers() -> dict[str, str]:
+    return {task: item.version for item in registry.look().checkpoints for task in item.tasks if item.gives(task)}
+
+
+# --- The verbs
+
+
+def test_a_promoted_model_takes_its_tasks_and_the_settings_keep_the_rest(candidate):
+    before, version, new = speakers(), registry.pipeline_version(), candidate()
+    promotions.promote(version=new.version, tasks=["rating"], reanalyse=False)
+    assert speakers() == before | {"rating": new.version}
+    assert registry.pipeline_version() != version
+    promotions.promote(version=new.version, reanalyse=False)
+    assert speakers() == before | dict.fromkeys(("rating", "medium", "nsfw"), new.version)
+    assert speakers()["embedding"].startswith("booru-lite@")
+    assert "nsfwjs" not in {item.path.parent.name for item in registry.look().checkpoints}
+
+
+def test_the_history_says_who_did_what_and_rolls_back_step_by_step(candidate, capsys):
+    moderator = get_user_model().objects.create_user("mod")
+    versions = [registry.pipeline_version()]
+    for least, tasks in ((0.91, "rating"), (0.92, "rating"), (0.93, "medium")):
+        promotions.promote(version=candidate(least).version, tasks=[tasks], actor=moderator, note="better")
+        versions.append(registry.pipeline_version())
+    assert len(set(versions)) == 4
+    for expected in versions[-2::-1]:
+        call_command("booru_model", "rollback", "--by", "mod", "--no-reanalyse")
+        assert registry.pipeline_version() == expected
+    with pytest.raises(StaleState, match="nothing to roll back"):
+        promotions.rollback()
+    assert set(Promotion.objects.values_list("actor__username", flat=True)) == {"mod"}
+    assert list(Promotion.objects.order_by("pk").values_list("verb", flat=True)) == ["promote"] * 3 + ["rollback"] * 3
+    call_command("booru_model", "history")
+    assert capsys.readouterr().out.count("by mod") >= 6
+
+
+def damaged(row: ModelVersion) -> None:
+    path = Path(row.folder) / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def exchanged(row: ModelVersion) -> None:
+    from booru_ml.checkpoint import pin
+
+    (Path(row.folder) / "thresholds.csv").write_text("threshold\n0.5\n")
+    pin(row.folder)
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (damaged, "differs from its sum"),
+        (exchanged, "by now"),
+        (lambda row: shutil.rmtree(row.folder), "no folder"),
+        (lambda row: ModelVersion.objects.update(verified_at=None), "never seen to run"),
+        (lambda row: row.delete(), "No model"),
+    ],
+)
+def test_a_broken_candidate_is_refused_before_anything_changes(candidate, harm, why):
+    row, before = candidate(), registry.pipeline_version()
+    version = row.version
+    harm(row)
+    with pytest.raises(BooruError, match=why):
+        promotions.promote(version=version)
+    assert (registry.pipeline_version(), Promotion.objects.count(), Backfill.objects.count()) == (before, 0, 0)
+
+
+def test_a_head_that_it_does_not_have_is_named(candidate):
+    with pytest.raises(BooruError, match="no tags; it can be promoted for medium, nsfw, rating"):
+        promotions.promote(version=candidate().version, tasks=["tags"])
+
+
+def test_of_two_promotions_at_once_one_is_told_to_look_again(candidate, monkeypatch):
+    both = threading.Barrier(2, timeout=20)
+    plan = promotions._plan
+
+    def meet(*args):
+        found = plan(*args)
+        both.wait()
+        return found
+
+    monkeypatch.setattr(promotions, "_plan", meet)
+    versions = [candidate(least).version for least in (0.91, 0.92)]
+    said: list[object] = []
+
+    def promote(version: str) -> None:
+        try:
+            said.append(promotions.promote(version=version))
+        except Exception as error:
+            said.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=promote, args=[version]) for version in versions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(type(item).__name__ for item in said) == ["Promotion", "StaleState"]
+    assert Promotion.objects.count() == Backfill.objects.count() == 1
+
+
+def test_killed_in_the_middle_a_promotion_has_not_happened(candidate):
+    before, row = registry.pipeline_version(), candidate()
+    program = (
+        "import django, os, signal; django.setup()\n"
+        "from django.conf import settings\n"
+        f"settings.DATABASES['default']['NAME'] = {str(connection.settings_dict['NAME'])!r}\n"
+        "from booru_ml import promotions\n"
+        "from booru_ml.models import Promotion\n"
+        "from booru_ml.pipeline import orders\n"
+        "def die():\n"
+        "    assert Promotion.objects.count() == 1\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "orders.begin_anew = die\n"
+        f"promotions.promote(version={row.version!r})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert registry.pipeline_version() == before
+    assert not Promotion.objects.exists()
+    promotions.promote(version=row.version)
+
+
+# --- Old posts
+
+
+def test_old_posts_are_looked_at_again_and_again_after_a_rollback(candidate, upload):
+    old = registry.pipeline_version()
+    posts = [upload() for _ in range(3)]
+    AnalysisJob.objects.update(pipeline_version=old, state=State.DONE, finished_at=Now())
+    row = promotions.promote(version=candidate().version)
+    assert Backfill.objects.get().state == Backfill.State.RUNNING
+    feeder.feed(seconds=5)
+    asked = AnalysisJob.objects.filter(pipeline_version=row.pipeline_version)
+    assert set(asked.values_list("post_id", flat=True)) == {post.pk for post in posts}
+    first, *_ = asked
+    AnalysisJob.objects.filter(pk=first.pk).update(state=State.DONE, finished_at=Now())
+    asked.exclude(pk=first.pk).delete()
+    promotions.rollback()
+    feeder.feed(seconds=5)
+    waiting = AnalysisJob.objects.filter(state=State.QUEUED)
+    assert list(waiting.values_list("post_id", "pipeline_version")) == [(first.post_id, old)]
+
+
+def test_no_reanalyse_leaves_old_posts_alone_and_another_backfill_is_not_pushed_aside(candidate):
+    row = candidate()
+    orders.begin(Order(limit=5))
+    with pytest.raises(StaleState, match="--limit 5"):
+        promotions.promote(version=row.version)
+    assert not Promotion.objects.exists()
+    promotions.promote(version=row.version, reanalyse=False)
+    assert Backfill.objects.get().limit == 5
+
+
+# --- Workers
+
+
+class Versioned(FakeEngine):
+    def __init__(self, version: str) -> None:
+        super().__init__()
+        self.version, self.closed = version, False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """A worker whose networks are their version; ``refused`` selections cannot be loaded."""
+    monkeypatch.setattr("booru_ml.conf.sinks", lambda: ())
+    monkeypatch.setattr(engines, "RETRY_SECONDS", 0.0)
+
+    class Wired(Worker):
+        refused: set[str]
+
+    found = Wired(engine=FakeEngine, decoders=FakeDecoders)
+    found.refused = set()
+
+    def load(selection: registry.Selection) -> Versioned:
+        if selection.version in found.refused:
+            raise CheckpointError(f"{selection.version} is not on this machine")
+        return Versioned(selection.version)
+
+    found.models = engines.Models(load)
+    return found
+
+
+def drain_until(worker: Worker, done) -> None:
+    patience = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < patience
+        worker.drain()
+        time.sleep(0.01)
+
+
+def test_a_worker_goes_over_between_batches_without_a_restart(worker, candidate, upload):
+    upload()
+    worker.drain()
+    old = worker.models._engine
+    row = promotions.promote(version=candidate().version, reanalyse=False)
+    drain_until(worker, lambda: worker.models.version == row.pipeline_version)
+    upload()
+    worker.drain()
+    done = AnalysisJob.objects.order_by("pk").values_list("state", "pipeline_version")
+    assert list(done) == [(State.DONE, old.version), (State.DONE, row.pipeline_version)]
+    assert old.closed
+    assert WorkerRow.objects.get().pipeline_version == row.pipeline_version
+    promotions.rollback(reanalyse=False)
+    drain_until(worker, lambda: worker.models.version == old.version)
+
+
+def test_a_worker_that_cannot_load_it_works_on_and_says_so(worker, candidate, upload):
+    upload()
+    worker.drain()
+    old = worker.models.version
+    row = promotions.promote(version=candidate().version, reanalyse=False)
+    worker.refused = {row.pipeline_version}
+    drain_until(worker, lambda: worker.models.behind)
+    said = WorkerRow.objects.get()
+    assert "not on this machine" in said.behind
+    assert (said.fault, said.pipeline_version) == ("", old)
+    backfilled, fresh = upload(), upload()
+    AnalysisJob.objects.filter(post=backfilled).update(priority=Priority.BACKFILL)
+    worker.drain()
+    # The upload is analysed by the former models, and waits for the promoted ones; the old post waits for those alone.
+    wanted = {
+        (fresh.pk, State.DONE, old),
+        (fresh.pk, State.QUEUED, row.pipeline_version),
+        (backfilled.pk, State.QUEUED, row.pipeline_version),
+    }
+    rows = AnalysisJob.objects.filter(post__in=[fresh, backfilled])
+    assert set(rows.values_list("post_id", "state", "pipeline_version")) == wanted
+    worker.refused = set()
+    drain_until(worker, lambda: not AnalysisJob.objects.unfinished().exists())
+    assert not WorkerRow.objects.get().behind
+    assert rows.filter(state=State.DONE, pipeline_version=row.pipeline_version).count() == 2
+
+
+def test_a_worker_that_starts_without_the_promoted_folder_takes_the_former_models(worker, candidate, upload):
+    old = registry.pipeline_version()
+    row = candidate()
+    promotions.promote(version=row.version, reanalyse=False)
+    upload()
+    shutil.rmtree(row.folder)
+    assert worker.drain() == 1
+    assert worker.models.version == old
+    assert row.folder in WorkerRow.objects.get().behind
+    assert AnalysisJob.objects.get(state=State.DONE).pipeline_version == old
+
+
+def test_a_lagging_worker_does_not_close_a_job_that_only_the_promoted_models_can_answer(upload):
+    post = upload()
+    AnalysisJob.objects.update(pipeline_version="old@1", state=State.DONE, finished_at=Now())
+    AnalysisJob.objects.create(post=post, content_key=AnalysisJob.objects.get().content_key, pipeline_version="new@2")
+    assert leases.claim(limit=4, version="old@1", lags="new@2") == []
+    left = AnalysisJob.objects.get(pipeline_version="new@2")
+    assert (left.state, left.priority) == (State.QUEUED, Priority.BACKFILL)
+    assert [job.pk for job in leases.claim(limit=4, version="new@2")] == [left.pk]
+
+
+def test_thresholds_and_spaces_are_those_of_the_networks_that_run(candidate):
+    from embeddings.calibration import active_version
+    from tagging import thresholds
+
+    row, former = candidate(), registry.look()
+    promotions.promote(version=row.version, reanalyse=False)
+    assert row.version in thresholds.current().checkpoints
+    registry.use(former)
+    assert row.version not in thresholds.current().checkpoints
+    assert active_version() == former.checkpoints[0].version
+
+
+def test_a_folder_that_was_exchanged_after_its_promotion_is_not_used(candidate):
+    row = candidate()
+    promotions.promote(version=row.version, reanalyse=False)
+    exchanged(row)
+    with pytest.raises(CheckpointError, match="was promoted"):
+        registry.pipeline_version()
+    assert Checkpoint.load(row.folder).version != row.version
