@@ -49,7 +49,8 @@ class Seen:
 
 
 def ask(picture: bytes, *, asker: str) -> Seen:
-    """What a worker sees in this picture (a file's bytes); waits for it, at most ``QUERY_SECONDS``.
+    """What a worker sees in this picture (a file's bytes); waits for it, at most ``QUERY_SECONDS``. An empty ``asker``
+    is a program that speaks for many, and has no share of its own.
 
     Raises ``PictureRefused`` with the decoder's reasons; ``TooMany`` or ``Unavailable`` (``busy``) where too many
     queries wait; ``Unavailable`` where no worker is alive (``no_worker``) or none answers in time (``no_answer``). Not
@@ -92,7 +93,7 @@ def limits() -> Limits:
 def _leave(picture: bytes, *, asker: str, seconds: float) -> int:
     with transaction.atomic(using=_alias(), durable=True):
         waiting = list(_rows().filter(expires_at__gt=Now(), answer__isnull=True).values_list("asker", flat=True))
-        if waiting.count(asker) >= MOST_PER_ASKER:
+        if asker and waiting.count(asker) >= MOST_PER_ASKER:
             raise TooMany(f"{MOST_PER_ASKER} pictures of yours are being looked at already; wait for their answers.")
         if len(waiting) >= config().QUERIES_WAITING:
             raise Unavailable("Too many pictures are being asked about. Try again in a moment.", code="busy")

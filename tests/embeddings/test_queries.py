@@ -27,7 +27,7 @@ from embeddings.models import PictureQuery
 from tests.booru_ml.pipeline.fakes import FakeDecoders, FakeEngine
 from tests.embeddings.factories import VERSION, Artist, post, seen, user
 
-pytestmark = pytest.mark.django_db(transaction=True)
+threaded = pytest.mark.django_db(transaction=True)
 KNOWN, ODD = b"a picture that the engine knows", b"one that it fails on"
 
 
@@ -78,7 +78,7 @@ class Crew:
         self.thread.join()
 
 
-def in_threads(count, call):
+def together(count, call):
     def one(number):
         try:
             return call(number)
@@ -100,6 +100,7 @@ def client() -> Client:
     return client
 
 
+@threaded
 class TestAnswers:
     def test_a_worker_sees_the_picture_and_the_posts_like_it_come_back(self, client):
         engine = Encoder()
@@ -138,10 +139,11 @@ class TestAnswers:
                 raise ValueError("odd")
 
         with Crew(Encoder(before=fail)):
-            said = in_threads(4, lambda n: queries.ask(ODD if n == 2 else KNOWN, asker=str(n)))
+            said = together(4, lambda n: queries.ask(ODD if n == 2 else KNOWN, asker=str(n)))
         assert [isinstance(item, PictureRefused) for item in said] == [False, False, True, False]
 
 
+@pytest.mark.django_db
 class TestTurnedAway:
     def test_without_a_worker_the_answer_is_503_at_once(self, client):
         begun = time.monotonic()
@@ -151,7 +153,7 @@ class TestTurnedAway:
         assert time.monotonic() - begun < 1
 
     def test_a_worker_that_does_not_come_in_time_is_503_and_leaves_nothing(self, client, settings):
-        settings.BOORU_ML = {**settings.BOORU_ML, "QUERY_SECONDS": 1.0}
+        settings.BOORU_ML = {**settings.BOORU_ML, "QUERY_SECONDS": 0.3}
         WorkerRow.objects.create(name="asleep:1")
         answer = sent(client)
         assert (answer.status_code, answer.json()["code"]) == (503, "no_answer")
@@ -202,6 +204,7 @@ def waiting(asker="somebody", seconds=5.0, picture=KNOWN, **fields) -> int:
     return row.pk
 
 
+@pytest.mark.django_db
 class TestWork:
     def test_expired_queries_are_not_worked_and_go(self):
         waiting(seconds=-0.001)
@@ -244,23 +247,27 @@ class TestWork:
         assert queries.waiting()
         assert PictureQuery.objects.get(pk=query).attempts == 0
 
+    @threaded
     def test_two_workers_never_take_the_same(self):
         for _ in range(8):
             waiting()
-        taken = [query.id for found in in_threads(4, lambda _: queries.take(3)) for query in found]
+        taken = [query.id for found in together(4, lambda _: queries.take(3)) for query in found]
         assert len(taken) == len(set(taken)) == 8
 
+    @threaded
     def test_no_transaction_may_be_open_around_a_query(self):
         WorkerRow.objects.create(name="asleep:1")
         with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
             queries.ask(KNOWN, asker="me")
 
+    @threaded
     def test_a_view_waits_outside_of_the_hosts_transaction_per_request(self, client, monkeypatch):
         monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
         with Crew(Encoder()):
             assert sent(client).status_code == 200
 
 
+@threaded
 def test_find_is_a_service_too():
     look = Artist(7).character()
     shown = seen(look)
