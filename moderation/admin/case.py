@@ -14,6 +14,7 @@ from django.urls import URLPattern, reverse
 from booru_ml.errors import NotFound
 from booru_ml.http import post_key
 from booru_ml.types import Category, Rating
+from embeddings.selectors import ENROL
 from moderation import history, selectors, states
 from moderation.admin.filters import HolderFilter, ReasonFilter, StateFilter, reason_pills, state_pills
 from moderation.admin.overlay import marks
@@ -124,6 +125,7 @@ class CaseAdmin(VerbViews, ModelAdmin):
             "last_decision": next((view for view in timeline if view.undoable and not view.is_tag), None),
             "may_decide": may_decide(request.user),
             "may_tag": may_decide_tags(request.user, item.post),
+            "may_enrol": request.user.has_perm(ENROL),
             "held_by_other": item.claimed_by is not None and item.claimed_by_id != request.user.pk,
             "held_by_me": item.claimed_by is not None and item.claimed_by_id == request.user.pk,
             "reason": reason or "",

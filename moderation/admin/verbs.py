@@ -12,12 +12,16 @@ from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from booru_ml.errors import BooruError, InvalidInput, NotPermitted
+from embeddings import services as embeddings
+from embeddings.selectors import ENROL
 from moderation import services, states
 from moderation.models import Case, Flag
 from moderation.permissions import may_decide, may_view
+from tagging import enrolments
 from tagging import services as tagging
 
 PREFIX = "booru_moderation_case"
@@ -41,6 +45,7 @@ class VerbViews:
             "<int:case_id>/release/": self.release_view,
             "<int:case_id>/suggestions/<int:suggestion_id>/<str:verb>/": self.suggestion_view,
             "<int:case_id>/tag-decisions/<int:decision_id>/undo/": self.tag_undo_view,
+            "<int:case_id>/example/": self.example_view,
         }
         return [
             path(route, self.admin_site.admin_view(require_POST(view)), name=f"{PREFIX}_{view.__name__[:-5]}")
@@ -144,6 +149,27 @@ class VerbViews:
         with Shown(request):
             tagging.undo(decision_id=decision_id, actor=request.user)
         return HttpResponseRedirect(case_url(case_id, _reason(request)) + "#suggestions")
+
+    def example_view(self, request: HttpRequest, case_id: int) -> HttpResponse:
+        """The picture, or one of its faces, becomes an example of a character or artist."""
+        if not request.user.has_perm(ENROL):
+            raise PermissionDenied("The permission to enrol characters and artists is missing.")
+        with Shown(request):
+            chosen = enrolments.parse(request.POST.get("show", ""))
+            if {item.post_id for item in chosen} != set(
+                Case.objects.filter(pk=case_id).values_list("post_id", flat=True)
+            ):
+                raise InvalidInput("Choose the picture or one of its faces.")
+            subject = embeddings.enrol(
+                name=request.POST.get("name", ""),
+                category=request.POST.get("category", ""),
+                posts=chosen,
+                actor=request.user,
+            )
+            address = reverse("admin:booru_embeddings_subject_pictures", args=[subject.pk])
+            said = '{} is known by this picture, too. <a href="{}">Its pictures, and undo</a>'
+            messages.success(request, format_html(said, subject.name, address))
+        return HttpResponseRedirect(case_url(case_id, _reason(request)) + "#example")
 
     def _to_next(self, request: HttpRequest, after: Case | None) -> HttpResponse:
         reason = _reason(request)

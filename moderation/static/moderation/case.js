@@ -10,6 +10,7 @@
 
   const keys = {
     f: () => press(document.getElementById("show-faces")),
+    e: () => { const name = document.getElementById("example-name"); if (name) name.focus(); },
     m: () => { const note = document.getElementById("note"); if (note) note.focus(); },
     u: () => press(document.querySelector("[data-undo] button") || byKey("u")),
   };
