@@ -23,7 +23,8 @@ class Answers:
 
     ``truth``: the right class of each, (N,), or, where any number of classes can hold, (N, C) of 0 and 1. ``groups``:
     what pictures have in common (a source, a character) and intervals must not count twice. ``floor``: whether the
-    nearest picture of 16×16 pixels has the right class, where that was asked.
+    nearest picture of 16×16 pixels has the right class, where that was asked. ``limits`` (C,): scores from which a
+    class counts, where any number can hold.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +33,7 @@ class Answers:
     truth: Index
     chances: Table
     floor: npt.NDArray[np.bool_] | None = None
+    limits: Table | None = None
 
     def __len__(self) -> int:
         return len(self.paths)

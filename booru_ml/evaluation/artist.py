@@ -11,9 +11,9 @@ import numpy as np
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
-from booru_ml.evaluation.answers import Answers, Index, Names, Table
-from booru_ml.evaluation.calibration import TINY, softened, temperature
+from booru_ml.evaluation.answers import Answers, Table
 from booru_ml.evaluation.intervals import Interval
+from booru_ml.evaluation.linear import learned
 from booru_ml.evaluation.measured import Findings, Measured
 from booru_ml.evaluation.pictures import columns, frames_of, gather
 from booru_ml.progress import track
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
 
 STRIDES = (8, 16)
-INNER = 3
-"""Folds within the fitted rows."""
-RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)
-"""How strongly weights are held back, for each column."""
 
 
 class Artist(Measured):
@@ -105,43 +101,6 @@ def drawn(checkpoint: Checkpoint, samples: Sequence[Sample]) -> FloatArray:
         for maps in Frozen(checkpoint, stages=stages).maps(frames, stages)
     ]
     return np.concatenate(rows)
-
-
-def learned(rows: FloatArray, truth: Index, groups: Names, fold: cutting.Fold, *, seed: int = 0) -> Table:
-    """Probabilities of the classes for the asked rows, by a ridge classifier fitted on the others.
-
-    How much it is held back, and how its scores become probabilities, is chosen by folds within the fitted rows.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import StandardScaler
-
-    scale = StandardScaler().fit(rows[fold.fitted])
-    # A rotation onto the rows' own span changes no ridge's answer; it makes the many fits below small.
-    turn = PCA().fit(scale.transform(rows[fold.fitted]))
-    table, asked = (turn.transform(scale.transform(rows[part])) for part in (fold.fitted, fold.asked))
-    own, count = truth[fold.fitted], int(truth.max()) + 1
-    inner = cutting.folds(own, groups[fold.fitted], INNER, seed=seed, strict=False)
-    best = (np.inf, RIDGES[0] * rows.shape[1], 1.0)
-    for share in RIDGES:
-        ridge = share * rows.shape[1]
-        said = np.concatenate(
-            [_ridge(table[one.fitted], own[one.fitted], table[one.asked], count, ridge) for one in inner]
-        )
-        true = own[np.concatenate([one.asked for one in inner])]
-        by = temperature(said, true)
-        loss = -float(np.log(softened(said, by)[np.arange(len(true)), true] + TINY).mean())
-        best = min(best, (loss, ridge, by))
-    return softened(_ridge(table, own, asked, count, best[1]), best[2])
-
-
-def _ridge(rows: Table, truth: Index, asked: Table, count: int, ridge: float) -> Table:
-    """Scores (N, C) by least squares on ±1 targets; classes weigh alike, however many pictures they have."""
-    from sklearn.linear_model import Ridge
-
-    sizes = np.bincount(truth, minlength=count)
-    targets = np.where(truth[:, None] == np.arange(count), 1.0, -1.0)
-    fitted = Ridge(alpha=ridge).fit(rows, targets, sample_weight=len(truth) / (sizes[truth] * (sizes > 0).sum()))
-    return np.asarray(fitted.predict(asked), np.float64)
 
 
 def _correlations(maps: Tensor) -> Tensor:

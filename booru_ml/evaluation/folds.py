@@ -13,6 +13,7 @@ from booru_ml.evaluation.answers import Index, Names
 from booru_ml.types import FloatArray
 
 DEALS = 50
+CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,18 @@ def nearest(pixels: FloatArray, truth: Index, fold: Fold) -> npt.NDArray[np.bool
 
     found = KNeighborsClassifier(1).fit(pixels[fold.fitted], truth[fold.fitted]).predict(pixels[fold.asked])
     return np.asarray(found == truth[fold.asked])
+
+
+def nearest_other(pixels: FloatArray, groups: Names) -> Index:
+    """Of each row the nearest one of another group, by Euclidean distance."""
+    squares = np.square(pixels).sum(axis=1)
+    found = np.zeros(len(pixels), np.int64)
+    for start in range(0, len(pixels), CHUNK):
+        part = slice(start, start + CHUNK)
+        far = squares[None] - 2 * (pixels[part] @ pixels.T)
+        far[groups[part, None] == groups[None]] = np.inf
+        found[part] = far.argmin(axis=1)
+    return found
 
 
 def least_groups(labels: Sequence[str], groups: Sequence[str], count: int) -> set[str]:

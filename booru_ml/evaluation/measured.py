@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,7 @@ from booru_ml.evaluation.task import Answer, Options, Say, Task
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.evaluation.answers import Answers
+    from booru_ml.types import PixelArray
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 
@@ -24,12 +25,13 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints"
 @dataclass(frozen=True, slots=True)
 class Findings:
     """``answers`` are what the figures come from; ``figures`` stand in the JSON as they are, ``notes`` are for people
-    only; ``unreadable``: pictures left out."""
+    only; ``unreadable``: pictures left out; ``frame``: what was looked at for a row, where that is not the file."""
 
     answers: Answers
     unreadable: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    frame: Callable[[int], PixelArray] | None = None
 
 
 class Measured(Task):
@@ -73,7 +75,7 @@ class Measured(Task):
         return Answer(
             figures,
             lines,
-            lambda folder: report.write(folder / f"{self.name}.html", self.help, lines, found.answers, figures),
+            lambda folder: report.write(folder / f"{self.name}.html", self.help, lines, found, figures),
         )
 
     def figures(self, found: Findings, told: Mapping[str, Interval]) -> Mapping[str, Any]:

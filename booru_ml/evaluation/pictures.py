@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +66,25 @@ def gather(samples: Sequence[Sample], say: Callable[[str], Any]) -> Material:
             unreadable.append(f"{sample.path.name}: {error}")
             continue
         kept.append(sample)
-        small.append(np.asarray(Image.fromarray(frame).resize((SMALL, SMALL), Image.Resampling.BOX), np.float32))
+        small.append(shrunk(frame))
     if not kept:
         raise InvalidInput(f"None of the {len(samples)} pictures can be read; the first: {'; '.join(unreadable[:1])}")
     if unreadable:
         say(f"{len(unreadable)} of {len(samples)} pictures cannot be read and are left out: {unreadable[0]}, …")
-    return Material(tuple(kept), np.stack(small).reshape(len(kept), -1) - np.float32(127.5), tuple(unreadable))
+    return Material(tuple(kept), np.stack(small), tuple(unreadable))
+
+
+def shrunk(frame: PixelArray) -> FloatArray:
+    """The picture at 16×16, (768,), less mid-grey."""
+    little = Image.fromarray(frame).resize((SMALL, SMALL), Image.Resampling.BOX)
+    return np.asarray(little, np.float32).ravel() - np.float32(127.5)
+
+
+def keep_pixels(frames: Iterable[PixelArray], small: list[FloatArray]) -> Iterator[PixelArray]:
+    """The frames; how they look at 16×16 goes into ``small`` on the way."""
+    for frame in frames:
+        small.append(shrunk(frame))
+        yield frame
 
 
 def ask(

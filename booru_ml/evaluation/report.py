@@ -20,6 +20,9 @@ from booru_ml.nn.survey import read_picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from booru_ml.evaluation.measured import Findings
+    from booru_ml.types import PixelArray
+
 WORST = 24
 THUMBNAIL = 112
 LARGEST = 40
@@ -33,19 +36,21 @@ td, th { padding: .1rem .7rem; text-align: left }
 """
 
 
-def write(path: Path, title: str, lines: Sequence[str], answers: Answers, figures: Mapping[str, Any]) -> None:
+def write(path: Path, title: str, lines: Sequence[str], found: Findings, figures: Mapping[str, Any]) -> None:
     """Everything a reader needs to judge the figures; pictures are small copies, so mind whose they are."""
+    answers = found.answers
     several = answers.truth.ndim == 2
     parts = [f"<h1>{escape(title.capitalize())}</h1>", f"<pre>{escape(chr(10).join(lines))}</pre>"]
     parts += [_section("Are the probabilities true?", _image(_reliability(answers)))]
-    parts += [_section("Tags, from the worst", _tags(answers))] if several else _of_one(answers)
+    parts += [_section("Tags, from the worst", _tags(answers))] if several else _of_one(found)
     parts += [_section("The figures as data", f"<pre>{escape(json.dumps(figures, indent=1))}</pre>")]
     body = "\n".join(parts)
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     path.write_text(f"{page}<body>{body}</body></html>\n", encoding="utf-8")
 
 
-def _of_one(answers: Answers) -> list[str]:
+def _of_one(found: Findings) -> list[str]:
+    answers = found.answers
     table = np.zeros((len(answers.classes), len(answers.classes)))
     np.add.at(table, (answers.truth, answers.said), 1)
     small = len(answers.classes) <= LARGEST
@@ -53,7 +58,7 @@ def _of_one(answers: Answers) -> list[str]:
     return [
         _section("What is taken for what", confusion),
         _section("Classes, from the worst", _classes(table, answers.classes)),
-        _section("Worst mistakes", _mistakes(answers)),
+        _section("Worst mistakes", _mistakes(found)),
     ]
 
 
@@ -133,20 +138,22 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def _mistakes(answers: Answers) -> str:
+def _mistakes(found: Findings) -> str:
     """Where the model was surest and wrong."""
+    answers = found.answers
     wrong = np.flatnonzero(~answers.right)
     sure = answers.chances.max(axis=1)
     shown = []
     for row in wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]:
         said, true = answers.classes[answers.said[row]], answers.classes[answers.truth[row]]
         caption = f"{escape(answers.paths[row].name)}: said <b>{escape(said)}</b> ({sure[row]:.2f}), is {escape(true)}"
-        shown.append(f"<figure>{_thumbnail(answers.paths[row])}<figcaption>{caption}</figcaption></figure>")
+        frame = found.frame(int(row)) if found.frame else read_picture(answers.paths[row])
+        shown.append(f"<figure>{_thumbnail(frame)}<figcaption>{caption}</figcaption></figure>")
     return "".join(shown) or "<p>None.</p>"
 
 
-def _thumbnail(path: Path) -> str:
-    image = Image.fromarray(read_picture(path))
+def _thumbnail(frame: PixelArray) -> str:
+    image = Image.fromarray(frame)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80)

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from booru_ml.evaluation.answers import Answers, Table
+from booru_ml.evaluation.answers import Answers, Index, Table
 from booru_ml.evaluation.intervals import Metric
 
 MANY, FEW = 100, 20
@@ -132,10 +132,25 @@ def mean_average_precision(answers: Answers) -> float:
     return float(np.nanmean(average_precisions(answers)))
 
 
-def f1(truth: Marks, said: Marks) -> tuple[float, float]:
-    """Macro-F1 over the classes that are there or said, and micro-F1 over all marks."""
-    hit, wrong, missed = ((x).sum(axis=0) for x in (truth & said, ~truth & said, truth & ~said))
+def macro_f1(answers: Answers) -> float:
+    """Mean F1 of the classes that are there or are said, at the scores from which they count."""
+    hit, wrong, missed = _counts(answers)
     there = hit + wrong + missed > 0
-    each = 2 * hit[there] / (2 * hit + wrong + missed)[there]
-    micro = 2 * hit.sum() / max(1, 2 * hit.sum() + wrong.sum() + missed.sum())
-    return float(each.mean()) if there.any() else float("nan"), float(micro)
+    return float((2 * hit / np.maximum(1, 2 * hit + wrong + missed))[there].mean()) if there.any() else float("nan")
+
+
+def micro_f1(answers: Answers) -> float:
+    """F1 over all marks alike."""
+    hit, wrong, missed = (int(count.sum()) for count in _counts(answers))
+    return 2 * hit / max(1, 2 * hit + wrong + missed)
+
+
+def _counts(answers: Answers) -> tuple[Index, Index, Index]:
+    """Of each class: marks that were found, said wrongly, missed."""
+    truth = answers.truth.astype(bool)
+    said = answers.chances >= (0.5 if answers.limits is None else answers.limits)
+    hit, wrong, missed = ((marks).sum(axis=0) for marks in (truth & said, ~truth & said, truth & ~said))
+    return hit, wrong, missed
+
+
+TAGS: Mapping[str, Metric] = {"macro_f1": macro_f1, "micro_f1": micro_f1, "map": mean_average_precision}

@@ -11,10 +11,15 @@ from django.core.management.base import BaseCommand, CommandError
 
 from booru_ml.errors import BooruError
 from booru_ml.evaluation.artist import Artist
+from booru_ml.evaluation.characters import Characters
+from booru_ml.evaluation.compare import Compare
+from booru_ml.evaluation.quality import Quality
+from booru_ml.evaluation.rating import RatingTask
+from booru_ml.evaluation.tags import Tags
 from booru_ml.evaluation.task import Task
 from embeddings.evaluation.fewshot import FewShot
 
-TASKS: tuple[type[Task], ...] = (FewShot, Artist)
+TASKS: tuple[type[Task], ...] = (FewShot, Characters, Artist, Quality, Tags, RatingTask, Compare)
 
 
 class Command(BaseCommand):

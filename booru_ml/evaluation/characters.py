@@ -1,0 +1,159 @@
+"""``booru_evaluate characters``: who is shown, among the classes that were learned (the closed set)."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.errors import InvalidInput
+from booru_ml.evaluation import calibration, linear, scores
+from booru_ml.evaluation import folds as cutting
+from booru_ml.evaluation.answers import Answers, Index, numbered
+from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.pictures import Material, ask, gather
+from booru_ml.training import manifest
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.evaluation.task import Options, Say
+
+RULES = {"mean": linear.nearest_mean, "linear": linear.learned}
+
+
+class Characters(Measured):
+    name = "characters"
+    help = "who is shown, among known characters: by the checkpoint's own head, or learned on its embeddings"
+    metrics = scores.CLOSED_SET
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--label", default="character", help="manifest column of the classes; default: %(default)s")
+        parser.add_argument("--group", default="group", help="column of what sides never share; default: %(default)s")
+        parser.add_argument("--head", help="the checkpoint's softmax head; default: one that knows the classes, if any")
+        parser.add_argument(
+            "--rule",
+            choices=RULES,
+            default="mean",
+            help="without such a head: nearest class mean, or a linear classifier",
+        )
+        parser.add_argument("--least", type=int, default=2, help="pictures of a class (DAF:re asks for 20); default: 2")
+        parser.add_argument("--most", type=int, help="pictures of a class to learn from; default: all")
+        parser.add_argument(
+            "--folds", type=int, default=5, help="where the manifest has no split; default: %(default)s"
+        )
+        parser.add_argument(
+            "--store", action="store_true", help="keep the temperature, found on split val, in the checkpoint's head"
+        )
+
+    def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
+        samples = manifest.read(options["data"], label=options["label"], group=options["group"])
+        material = gather(manifest.at_least(samples, options["least"]), say)
+        if len(set(material.labels)) < 2:
+            raise InvalidInput(f"{options['data']} holds fewer than two classes of {options['least']} pictures.")
+        head = _head(checkpoint, options["head"], set(material.labels))
+        if head:
+            return _by_head(checkpoint, head, material, options)
+        if options["store"]:
+            raise InvalidInput(f"{checkpoint.name} has no softmax head that knows these classes, so none to store in.")
+        return _by_embedding(checkpoint, material, options)
+
+
+def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Options) -> Findings:
+    classes = tuple(label.name for label in checkpoint.heads[head].labels)
+    truth = numbered(material.labels, classes, f"Head {head}")
+    tested, tuned = material.of("test"), material.of("val")
+    asked = tested if len(tested) else np.arange(len(truth))
+    said = ask(checkpoint, [material.samples[row] for row in asked], [head])[head].astype(np.float64)
+    near = cutting.nearest_other(material.pixels, material.groups)
+    answers = _answers(classes, material, truth, asked, said)
+    answers = replace(answers, floor=truth[near[asked]] == truth[asked])
+    figures: dict[str, Any] = {"pixel_1nn": scores.floor(answers)}
+    notes = [
+        f"by the checkpoint's own head {head}",
+        f"  nearest other picture at 16×16 pixels: {scores.floor(answers):.3f}",
+    ]
+    if len(tuned) and len(tested):
+        logits = np.log(ask(checkpoint, [material.samples[row] for row in tuned], [head])[head] + calibration.TINY)
+        by = calibration.temperature(logits, truth[tuned])
+        calm = answers.saying(calibration.softened(np.log(said + calibration.TINY), by))
+        figures |= {"temperature": by, "ece_calibrated": scores.ece(calm)}
+        notes.append(f"  at temperature {by:.2f}, found on split val: ece {scores.ece(calm):.3f}")
+        if options["store"]:
+            written = calibration.store_temperature(checkpoint, head, by)
+            notes.append(f"  kept in {written.path}, which is {written.version} now")
+    elif options["store"]:
+        raise InvalidInput("A temperature is found on split val and tested on split test; the manifest lacks them.")
+    return Findings(answers, len(material.unreadable), figures, tuple(notes))
+
+
+def _by_embedding(checkpoint: Checkpoint, material: Material, options: Options) -> Findings:
+    head = next((one.name for one in checkpoint.heads.values() if one.kind is HeadKind.EMBEDDING), None)
+    if head is None:
+        raise InvalidInput(f"{checkpoint.name} has neither an embedding nor a softmax head that knows these classes.")
+    classes = tuple(sorted(set(material.labels)))
+    truth = numbered(material.labels, classes, "The set")
+    cut = _cut(material, truth, options)
+    rows = ask(checkpoint, material.samples, [head])[head]
+    asked = np.concatenate([fold.asked for fold in cut])
+    said = [RULES[options["rule"]](rows, truth, material.groups, fold, seed=options["seed"]) for fold in cut]
+    answers = _answers(classes, material, truth, asked, np.concatenate(said))
+    floor = np.concatenate([cutting.nearest(material.pixels, truth, fold) for fold in cut])
+    answers = replace(answers, floor=floor)
+    learned = Counter(material.labels[row] for row in cut[0].fitted)
+    shots = scores.by_shots(answers, learned)
+    notes = [
+        f"learned from {len(cut[0].fitted)} pictures by {options['rule']}",
+        f"  nearest learned picture at 16×16 pixels: {scores.floor(answers):.3f}",
+        *(f"  {name}-shot: {part['balanced_top1']:.3f} of {part['classes']} classes" for name, part in shots.items()),
+    ]
+    return Findings(
+        answers, len(material.unreadable), {"pixel_1nn": scores.floor(answers), "by_shots": shots}, tuple(notes)
+    )
+
+
+def _cut(material: Material, truth: Index, options: Options) -> list[cutting.Fold]:
+    """The manifest's own split, or folds. Raises ``InvalidInput`` where a group stands on both sides."""
+    fitted, asked = material.of("train"), material.of("test")
+    if not len(fitted) or not len(asked):
+        cut = cutting.folds(truth, material.groups, options["folds"], seed=options["seed"])
+    else:
+        cut = [cutting.Fold(fitted, asked)]
+    cut = [cutting.Fold(_first(fold.fitted, truth, options["most"]), fold.asked) for fold in cut]
+    for fold in cut:
+        cutting.check(material.groups, fold)
+        if strange := set(truth[fold.asked].tolist()) - set(truth[fold.fitted].tolist()):
+            raise InvalidInput(f"{len(strange)} classes of split test are not in split train; they cannot be known.")
+    return cut
+
+
+def _first(rows: Index, truth: Index, most: int | None) -> Index:
+    """Up to ``most`` rows of each class."""
+    if most is None:
+        return rows
+    seen: Counter[int] = Counter()
+    kept = []
+    for row in rows.tolist():
+        seen[int(truth[row])] += 1
+        if seen[int(truth[row])] <= most:
+            kept.append(row)
+    return np.array(kept, np.int64)
+
+
+def _head(checkpoint: Checkpoint, asked: str | None, labels: set[str]) -> str | None:
+    """The softmax head that knows all ``labels``; None where there is none and none was asked for."""
+    if asked is not None:
+        if asked not in checkpoint.heads or checkpoint.heads[asked].kind is not HeadKind.SOFTMAX:
+            raise InvalidInput(f"{checkpoint.name} has no softmax head {asked!r}.")
+        return asked
+    softmax = (one for one in checkpoint.heads.values() if one.kind is HeadKind.SOFTMAX)
+    return next((one.name for one in softmax if labels <= {label.name for label in one.labels}), None)
+
+
+def _answers(classes: tuple[str, ...], material: Material, truth: Index, asked: Index, said: Any) -> Answers:
+    paths = tuple(material.samples[row].path for row in asked)
+    return Answers(classes, paths, material.groups[asked], truth[asked], said)

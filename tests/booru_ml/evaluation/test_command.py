@@ -1,0 +1,185 @@
+"""``booru_evaluate`` from end to end on small checkpoints and folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from booru_ml.checkpoint import Checkpoint
+from tests.booru_ml.training import folders
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.booru_ml.nn import builders
+
+    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
+
+
+@pytest.fixture
+def checkpoint(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "every-head"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.drawings(tmp_path_factory.mktemp("set") / "drawings", characters=12)
+
+
+def rewritten(data: Path, to: Path, **columns: Any) -> Path:
+    """A copy of the folder whose manifest has these columns, each a function of the row's number and the row."""
+    shutil.copytree(data, to)
+    with (data / "manifest.csv").open(newline="") as file:
+        rows = [
+            row | {name: make(n, row) for name, make in columns.items()} for n, row in enumerate(csv.DictReader(file))
+        ]
+    with (to / "manifest.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return to
+
+
+def evaluate(task: str, *args: object) -> tuple[dict[str, Any], str, str]:
+    """The JSON, what was printed, and what was warned of."""
+    out, err = StringIO(), StringIO()
+    written = Path(str(args[args.index("--data") + 1])).parent / "figures.json"
+    few = () if task == "compare" else ("--resamples", 30)
+    words = [str(word) for word in (*args, *few, "--json", written)]
+    call_command("booru_evaluate", task, *words, stdout=out, stderr=err, no_color=True)
+    return json.loads(written.read_text()), out.getvalue(), err.getvalue()
+
+
+def test_artists_are_told_by_characters_that_were_not_shown(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    """Here the ground's brightness is the artist's own, whoever is shown."""
+    folder = rewritten(data, tmp_path / "set", artist=lambda _, row: f"hand {row['finish']}")
+    (folder / "someone00" / "0.png").write_bytes(b"no picture")
+    asked = ("--data", folder, "--model", checkpoint, "--folds", 3, "--report", tmp_path / "report")
+    figures, said, warned = evaluate("artist", *asked)
+    keys = ["classes", "pictures", "accuracy", "balanced_accuracy", "ci95", "pair_auc", "pixel_1nn"]
+    assert list(figures) == keys
+    assert (figures["classes"], figures["pictures"]) == (4, 47)
+    assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
+    assert figures["accuracy"] > 0.6
+    assert figures["pair_auc"] > 0.6
+    assert "share none of 12 groups" in said
+    assert "1 of 48 pictures cannot be read" in warned
+    page = (tmp_path / "report" / "artist.html").read_text()
+    assert "data:image/png;base64" in page
+    assert "http" not in page
+    assert evaluate("artist", *asked)[0] == figures
+
+
+def test_characters_by_embedding_say_what_the_floor_is(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    folder = rewritten(data, tmp_path / "set", split=lambda n, _: "test" if n % 4 == 3 else "train")
+    figures, said, _ = evaluate("characters", "--data", folder, "--model", checkpoint)
+    assert {"top1", "top5", "balanced_top1", "ece", "pixel_1nn", "by_shots", "ci95"} <= figures.keys()
+    assert figures["pictures"] == 12
+    assert figures["top5"] >= figures["top1"]
+    assert "few-shot" in said
+    with pytest.raises(CommandError, match="no softmax head that knows"):
+        evaluate("characters", "--data", folder, "--model", checkpoint, "--store")
+
+
+def test_a_stored_temperature_is_served(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    from booru_ml.evaluation.calibration import softened
+    from booru_ml.evaluation.pictures import ask
+    from booru_ml.training import manifest
+
+    folder = rewritten(
+        data,
+        tmp_path / "set",
+        character=lambda n, _: "abc"[n % 3],
+        split=lambda n, _: ("val", "test")[n // 24],
+    )
+    samples = manifest.read(folder, label="character")
+    before = ask(Checkpoint.load(checkpoint), samples, ["kind"])["kind"]
+    figures, said, _ = evaluate("characters", "--data", folder, "--model", checkpoint, "--store")
+    after = ask(Checkpoint.load(checkpoint), samples, ["kind"])["kind"]
+    np.testing.assert_allclose(after, softened(np.log(before), figures["temperature"]), atol=2e-3)
+    assert "own head kind" in said
+    assert figures["ece_calibrated"] < 1
+
+
+def test_stored_thresholds_are_the_checkpoints_and_verify(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    folder = rewritten(data, tmp_path / "set", tags=lambda n, _: ("sky", "sky sea", "sea moon", "")[n % 4])
+    asked = ("--data", folder, "--model", checkpoint)
+    sums = Checkpoint.load(checkpoint).sums
+    figures, _, _ = evaluate("tags", *asked)
+    assert Checkpoint.load(checkpoint).sums == sums
+    assert {"macro_f1", "micro_f1", "map", "p_equals_r_threshold", "pixel_1nn"} <= figures.keys()
+    assert figures["unknown_tags"] == 1
+    evaluate("tags", *asked, "--store")
+    stored = Checkpoint.load(checkpoint).thresholds["tags"]
+    assert set(stored) == {"sky", "sea"}
+    evaluate("tags", *asked, "--store")
+    assert len((checkpoint / "thresholds.csv").read_text().splitlines()) == 3
+    assert evaluate("tags", *asked)[0]["micro_f1"] >= figures["micro_f1"]
+
+
+def test_quality_by_own_head_by_a_fitted_one_and_by_made_grades(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    own = rewritten(data, tmp_path / "own" / "set", quality=lambda n, _: ("poor", "rough", "fine")[n % 3])
+    figures, said, _ = evaluate("quality", "--data", own, "--model", checkpoint)
+    assert "own head quality" in said
+    assert {"qwk", "spearman", "mae", "invariance", "pixel_1nn"} <= figures.keys()
+    # The ground gets darker from finish to finish.
+    fitted = rewritten(data, tmp_path / "fitted" / "set", quality=lambda n, _: 1 + n % 4)
+    figures, said, _ = evaluate("quality", "--data", fitted, "--model", checkpoint, "--folds", 3)
+    assert "was fitted on the other of 3 folds" in said
+    assert figures["qwk"] > 0.5
+    assert set(figures["invariance"]) == {"middle 80 %", "half size"}
+    kinds = rewritten(data, tmp_path / "kinds" / "set", kind=lambda n, _: ("color", "lineart")[n % 2])
+    figures, said, _ = evaluate("quality", "--data", kinds, "--model", checkpoint, "--folds", 3)
+    assert "SYNTHETIC" in said
+    assert figures["pictures"] == 24 * 5
+    assert set(figures["no_sketch"]) == {"auroc", "found", "sketches_refused"}
+
+
+def test_ratings_are_grades(data: Path, tmp_path: Path) -> None:
+    folder = rewritten(data, tmp_path / "set", rating=lambda n, _: ("general", "s", "explicit")[n % 3])
+    figures, _, _ = evaluate("rating", "--data", folder)
+    assert {"accuracy", "qwk", "mae", "spearman", "ece", "pixel_1nn"} <= figures.keys()
+    odd = rewritten(data, tmp_path / "odd" / "set", rating=lambda *_: "lewd")
+    with pytest.raises(CommandError, match="'lewd'"):
+        evaluate("rating", "--data", odd)
+
+
+def test_a_model_is_no_better_than_itself(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    folder = rewritten(data, tmp_path / "set", rating=lambda n, _: "gsqe"[n % 4])
+    asked = ("--of", "rating", "--data", folder, "--model", "nsfwjs", "--against")
+    figures, said, _ = evaluate("compare", *asked, "nsfwjs", "--with=--resamples 20")
+    assert figures["mcnemar_p"] == 1.0
+    assert figures["figures"]["accuracy"]["difference"]["value"] == 0.0
+    assert "McNemar" in said
+    with pytest.raises(CommandError, match="no head 'rating'"):
+        evaluate("compare", *asked, checkpoint)
+    with pytest.raises(CommandError, match="--with"):
+        evaluate("compare", *asked, "nsfwjs", "--with=--folds 3")
+
+
+def test_what_is_wrong_is_said(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="neither a checkpoint folder nor one that ships"):
+        evaluate("artist", "--data", data, "--model", "nowhere")
+    with pytest.raises(CommandError, match=r"lacks the column\(s\) rating"):
+        evaluate("rating", "--data", data)
+    alone = rewritten(data, tmp_path / "alone" / "set", artist=lambda _, row: row["character"])
+    with pytest.raises(CommandError, match="pictures of two characters"):
+        evaluate("artist", "--data", alone, "--model", checkpoint)
+    words = rewritten(data, tmp_path / "words" / "set", quality=lambda n, _: ("meh", "nice", "great")[n % 3])
+    with pytest.raises(CommandError, match="in which --order"):
+        evaluate("quality", "--data", words, "--model", checkpoint)
+    broken = rewritten(data, tmp_path / "broken" / "set", rating=lambda *_: "g")
+    for path in broken.glob("*/*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(CommandError, match="None of the 48 pictures can be read"):
+        evaluate("rating", "--data", broken)
