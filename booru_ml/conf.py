@@ -116,6 +116,9 @@ class Config:
     # Recognition
     UNKNOWN_BELOW: float = 0.5
     """A character whose calibrated probability is lower is not named: the answer is "unknown"."""
+    STRANGERS_NAMED: float = 0.0
+    """Largest share (0–1) of pictures of nobody enrolled that may be named, such as 0.01; the bar on the probability
+    follows from what the checkpoint measured on strangers. 0: ``UNKNOWN_BELOW`` is the bar."""
     SUGGESTIONS_PER_SUBJECT: int = 3
 
     # Similar pictures

@@ -7,7 +7,8 @@ Vectors are L2-normalised, so products are cosines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from booru_ml.types import FloatArray
 from embeddings import methods
 from embeddings.methods import Fitted, SupportSet
+from embeddings.shortlist import Shortlist
 from embeddings.types import IntArray
 
 
@@ -96,6 +98,7 @@ class Supports:
     levels: FloatArray
     spreads: FloatArray
     count: int
+    shortlist: Shortlist | None
 
     @classmethod
     def of(
@@ -115,6 +118,7 @@ class Supports:
             levels=levels,
             spreads=spreads,
             count=len(support.starts),
+            shortlist=Shortlist.of(fitted.support.exemplars, support.starts),
         )
 
     @property
@@ -138,6 +142,7 @@ class Supports:
             owners=where[kept],
             levels=self.levels[places],
             spreads=self.spreads[places],
+            shortlist=None,
         )
 
 
@@ -152,6 +157,27 @@ class Weighed:
     lead: FloatArray
     vetoed: npt.NDArray[np.bool_]
     chances: FloatArray
+
+    def row(self, number: int) -> Weighed:
+        """One query's, still as (1, …)."""
+        return Weighed(*(getattr(self, item.name)[number : number + 1] for item in fields(self)))
+
+
+def weigh_likely(
+    queries: FloatArray, supports: Supports, calibration: Calibration
+) -> Iterator[tuple[IntArray, Weighed]]:
+    """For each query in turn its likeliest subjects' places, ascending, and how they weigh (one row): all subjects,
+    or those of the shortlist."""
+    if supports.shortlist is None:
+        everybody = np.arange(supports.count)
+        found = weigh(queries, supports, calibration)
+        for row in range(len(queries)):
+            yield everybody, found.row(row)
+    else:
+        for query, places in zip(
+            queries, supports.shortlist.likeliest(supports.fitted.projection(queries)), strict=True
+        ):
+            yield places, weigh(query[None], supports.take(places), calibration)
 
 
 def weigh(queries: FloatArray, supports: Supports, calibration: Calibration) -> Weighed:

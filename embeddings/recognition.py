@@ -90,33 +90,40 @@ def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
 
     Raises ``ValueError`` where the queries are of another length than the gallery's vectors.
     """
-    found = prototypes.weigh(queries, snapshot.supports, snapshot.calibration)
-    least, most = config().UNKNOWN_BELOW, config().SUGGESTIONS_PER_SUBJECT
+    supports, least = snapshot.supports, bar(snapshot.calibration)
     answers = []
-    for row in range(len(queries)):
-        best = _best(found.chances[row], found.standard[row], most)
+    for places, found in prototypes.weigh_likely(queries, supports, snapshot.calibration):
+        best = _best(found.chances[0], found.standard[0], config().SUGGESTIONS_PER_SUBJECT)
+        ends = np.cumsum(supports.sizes[places])
         matches = []
-        for rank, place in enumerate(int(item) for item in best if not found.vetoed[row, item]):
-            subject_id, name, category = snapshot.subjects[place]
-            span = snapshot.supports.span(place)
-            near = np.argsort(-found.similar[row, span], kind="stable")[:3]
-            chance = float(found.chances[row, place])
+        for rank, number in enumerate(int(item) for item in best if not found.vetoed[0, item]):
+            subject_id, name, category = snapshot.subjects[places[number]]
+            posts = snapshot.posts[supports.span(int(places[number]))]
+            near = np.argsort(-found.similar[0, ends[number] - len(posts) : ends[number]], kind="stable")[:3]
+            chance = float(found.chances[0, number])
             matches.append(
                 Match(
                     subject_id=subject_id,
                     name=name,
                     category=Category(category),
                     probability=chance,
-                    similarity=float(found.scores[row, place]),
-                    margin=float(found.lead[row, place]),
-                    support_count=span.stop - span.start,
+                    similarity=float(found.scores[0, number]),
+                    margin=float(found.lead[0, number]),
+                    support_count=len(posts),
                     known=rank == 0 and chance >= least,
-                    nearest_post_ids=tuple(dict.fromkeys(snapshot.posts[span][int(item)] for item in near)),
+                    nearest_post_ids=tuple(dict.fromkeys(posts[int(item)] for item in near)),
                     gallery_revision=snapshot.revision[0],
                 )
             )
         answers.append(matches)
     return answers
+
+
+def bar(calibration: prototypes.Calibration) -> float:
+    """The probability from which a subject is named: that which no more than ``STRANGERS_NAMED`` of strangers reach,
+    where that is set, else ``UNKNOWN_BELOW``."""
+    rate = config().STRANGERS_NAMED
+    return calibration.bar(rate) if rate else config().UNKNOWN_BELOW
 
 
 def _best(chances: FloatArray, standard: FloatArray, count: int) -> IntArray:

@@ -111,7 +111,10 @@ def ranges() -> Iterator[CheckMessage]:
 
 def _thresholds(known: Config) -> Iterator[CheckMessage]:
     """E011: what is compared with a score."""
-    said: list[tuple[str, Any, float]] = [("UNKNOWN_BELOW", known.UNKNOWN_BELOW, 1.0)]
+    said: list[tuple[str, Any, float]] = [
+        ("UNKNOWN_BELOW", known.UNKNOWN_BELOW, 1.0),
+        ("STRANGERS_NAMED", known.STRANGERS_NAMED, 1.0),
+    ]
     for name, most in (
         ("AUTO_APPLY_THRESHOLDS", 1.0),
         ("TAG_THRESHOLDS", float("inf")),

@@ -74,3 +74,14 @@ def test_only_the_rejected_picture_itself_is_vetoed():
 def test_the_best_of_each_owner_is_found():
     got = prototypes.best_of(np.array([[0.1, 0.9, 0.4]], dtype=np.float32), np.array([2, 0, 2]), 3)
     np.testing.assert_allclose(got, [[0.9, -1.0, 0.4]])
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.1, 0.3), (0.05, 0.45), (0.02, 0.65), (0.01, 0.75)])
+def test_the_bar_is_what_that_share_of_strangers_reached(rate, expected):
+    assert CONSTANTS.bar(rate) == pytest.approx(expected)
+
+
+def test_the_fewer_strangers_may_be_named_the_higher_is_the_bar():
+    bars = [CONSTANTS.bar(rate) for rate in (1.0, 0.5, 0.1, 0.07, 0.05, 0.03, 0.01, 0.001, 0.0001)]
+    assert bars == sorted(set(bars))
+    assert 0 < bars[0] < bars[-1] < 1

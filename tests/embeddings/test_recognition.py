@@ -71,6 +71,18 @@ def test_a_stricter_board_knows_fewer(settings):
     assert not known(recognise(draw.picture(miku)))
 
 
+def test_the_share_of_strangers_that_may_be_named_sets_the_bar(settings):
+    draw = Artist()
+    miku = draw.character()
+    enrolled("miku", [draw.picture(miku)])
+    chance = recognise(draw.picture(miku))[0].probability
+    settings.BOORU_ML = {**settings.BOORU_ML, "UNKNOWN_BELOW": 1.0, "STRANGERS_NAMED": 0.1}
+    assert chance > 0.3  # what a tenth of strangers reaches, by the default constants
+    assert known(recognise(draw.picture(miku)))
+    settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 1e-6}
+    assert not known(recognise(draw.picture(miku)))
+
+
 def test_two_look_alikes_make_each_other_less_sure():
     draw = Artist(noise=0.5)
     one = draw.character()
