@@ -20,8 +20,24 @@ from django.urls import get_resolver
 get_resolver().url_patterns
 client = Client()
 codes = [client.get(path).status_code for path in ("/", "/booru/healthz", "/booru/api/schema/", "/admin/login/")]
+import numpy as np
+from django.contrib.auth import get_user_model
+from deploy.demo.board.models import Post
+from embeddings import services
+from embeddings.models import Vector
+from embeddings.store import encode
+person = get_user_model().objects.create_user("somebody")
+facts = [{"picture": f"{n}.png", "sha256": f"{n:064x}", "md5": f"{n:032x}"} for n in (1, 2)]
+posts = [Post.objects.create(uploader=person, **item) for item in facts]
+for post in posts:
+    data = encode(np.arange(1, 9) + post.pk)
+    Vector.objects.create(post=post, kind="picture", model_version=services.active_version(), data=data)
+client.force_login(person)
+similar = client.get(f"/booru/api/posts/{posts[0].pk}/similar/").json()["similar"]
+asked = client.post("/booru/api/similar/", b"a picture", content_type="image/png")
 rss = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
-print(json.dumps({"modules": sorted(sys.modules), "codes": codes, "rss_mib": rss / 1024}))
+print(json.dumps({"modules": sorted(sys.modules), "codes": codes, "rss_mib": rss / 1024,
+    "similar": len(similar), "asked": [asked.status_code, asked.json()["code"]]}))
 """
 
 
@@ -39,5 +55,7 @@ def test_a_web_process_loads_no_network_code_and_stays_small(tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", WEB], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["codes"] == [200, 200, 200, 200]
+    assert seen["similar"] == 1
+    assert seen["asked"] == [503, "no_worker"]
     assert HEAVY.isdisjoint(seen["modules"])
     assert seen["rss_mib"] <= 160
