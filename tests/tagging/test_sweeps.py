@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from booru_ml.errors import InvalidInput, NotFound, NotPermitted, StaleState
@@ -229,3 +230,21 @@ def test_it_takes_the_right_to_enrol(board):
             verb()
     with pytest.raises(NotFound):
         sweeps.begin(subject_id=10**9)
+
+
+def test_the_command_searches_reports_and_takes_back(board, capsys):
+    call_command("booru_sweep", "miku", "--threshold", "0.6")
+    said = capsys.readouterr().out
+    assert "finished; 19 of 19 posts passed" in said
+    assert len(suggested()) >= 1
+    call_command("booru_sweep")
+    assert "miku on old posts from 60%" in capsys.readouterr().out
+    call_command("booru_sweep", "miku", "--undo")
+    assert "taken back" in capsys.readouterr().out
+    assert not suggested()
+    call_command("booru_sweep", "miku", "--background")
+    assert Sweep.objects.first().passed == 0
+    call_command("booru_sweep", "miku", "--cancel")
+    for wrong in (["nobody"], ["nobody", "--undo"], ["miku", "--pause"], ["miku", "--threshold", "0.1"]):
+        with pytest.raises(CommandError):
+            call_command("booru_sweep", *wrong)
