@@ -16,6 +16,10 @@ class Advance(Protocol):
     def __call__(self, steps: int = 1) -> None: ...
 
 
+def nobody(steps: int = 1) -> None:
+    """Hears of progress where nobody looks on."""
+
+
 @contextmanager
 def progress(description: str, *, total: int | None, done: int = 0) -> Iterator[Advance]:
     """Gives a function to call as steps are done; shows count, share and the time left. ``done``: steps that an earlier

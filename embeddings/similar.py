@@ -1,12 +1,8 @@
-"""Posts near a post. This process's index of one space follows the database by deltas that miss nothing.
-
-PostgreSQL: every row carries the number of the transaction that wrote it. ``pg_snapshot_xmin`` is the lowest number
-still under way, so whatever is invisible now was or will be written under that number or a higher one: asking next time
-for stamps from there on finds it, in whatever order transactions commit. SQLite has one writer at a time and never
-reuses an id that was committed: ids beyond the last one seen are all there is. A row is never changed in place there.
+"""Posts near a post. This process's index of one space follows the database by deltas (see ``embeddings.marks``).
 
 Deletions need no news: every hit is looked up in the database before it is given out. The index is cleared of what is
-gone when the counts differ, once a minute.
+gone when the counts differ, once a minute. A large index begins with a snapshot on disk where there is one, and is
+looked after by a thread of its own (``embeddings.upkeep``), so that no question waits for it.
 """
 
 from __future__ import annotations
@@ -20,56 +16,23 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from booru_ml.conf import config
+from booru_ml.progress import Advance, nobody
 from booru_ml.types import FloatArray
+from embeddings import upkeep
 from embeddings.index import choose
 from embeddings.index.base import Index
+from embeddings.index.snapshots import Snapshot
+from embeddings.marks import Mark
 from embeddings.models import Vector
 from embeddings.store import readable
-from embeddings.types import Neighbour
+from embeddings.types import IntArray, Neighbour
 
 RECONCILE_SECONDS = 60.0
 CHUNK = 2000
 KEPT = 4
-
-# A dump restored into another cluster brings stamps of a future there; far ones are no news.
-_FUTURE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a reader has come: rows that fulfil ``news(before, now)`` are all it may have missed since ``before``."""
-
-    vendor: str
-    low: int
-    high: int
-
-    @classmethod
-    def now(cls, rows: QuerySet[Vector]) -> Mark:
-        """Where the database stands; take it before reading the rows."""
-        connection = connections[rows.db]
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint"
-                    " FROM pg_current_snapshot() AS s"
-                )
-                low, high = cursor.fetchone()
-            return cls("postgresql", low, high)
-        last = rows.order_by("-id").values_list("id", flat=True).first() or 0
-        return cls(connection.vendor, last, last)
-
-    def repeats(self, stamp: int) -> bool:
-        """Whether the next delta brings a row of this stamp again."""
-        return self.vendor == "postgresql" and stamp >= self.low
-
-    def news(self, now: Mark) -> Q:
-        if self.vendor == "postgresql":
-            return Q(stamp__gte=self.low, stamp__lt=now.high + _FUTURE)
-        return Q(id__gt=self.low)
 
 
 @dataclass(eq=False)
@@ -83,6 +46,10 @@ class Space:
     stamps: dict[int, int] = field(default_factory=dict)
     """Of rows that the next delta brings again."""
     reconciled: float = 0.0
+    keeper: threading.Thread | None = None
+    """Who looks after the index just now."""
+    offered: Snapshot | None = None
+    """A better index that ``keeper`` found on disk; the next question takes it over."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -96,6 +63,7 @@ class Space:
             if self.index is None or not len(self.index):
                 return [[] for _ in queries]
             values, ids = self.index.search(queries, min(limit, len(self.index)))
+            upkeep.wake(self)
         return [
             [(id_, value) for id_, value in zip(*row, strict=True) if id_ >= 0]
             for row in zip(ids.tolist(), values.tolist(), strict=True)
@@ -103,8 +71,12 @@ class Space:
 
     def _sync(self) -> None:
         now = Mark.now(self.rows)
-        if self.mark is None:
-            self._read_all(now)
+        if self.mark is None and self.index is None:
+            self.offered = upkeep.stored(self)
+        if self.offered and self._take_over(now):
+            pass
+        elif self.mark is None:
+            self.read_all(now)
         else:
             self._read_news(self.mark.news(now))
         # Rows of a transaction that is rolled back later must be asked for again.
@@ -118,12 +90,29 @@ class Space:
                 self.mark = mark
                 self.stamps = {id_: stamp for id_, stamp in self.stamps.items() if mark.repeats(stamp)}
 
-    def _read_all(self, now: Mark) -> None:
+    def _take_over(self, now: Mark) -> bool:
+        """Goes on from the index that is offered, if it is of this database and its past."""
+        snapshot, self.offered = self.offered, None
+        if snapshot is None:
+            return False
+        there, mark = self._present(), upkeep.mark_of(snapshot)
+        snapshot.index.remove(np.setdiff1d(snapshot.index.ids(), there))
+        if mark.is_after(now) or not upkeep.agrees(snapshot.index, self.rows):
+            upkeep.discard(self)
+            return False
+        self.index, self.mark, self.stamps = snapshot.index, mark, {}
+        self._read(np.setdiff1d(there, self.index.ids()).tolist())
+        self._read_news(mark.news(now))
+        return True
+
+    def read_all(self, now: Mark, advance: Advance = nobody) -> None:
+        """Every row, from the first; ``advance`` hears how many were read."""
         last = 0
         while chunk := list(self.rows.filter(id__gt=last).order_by("id").values_list("id", "stamp", "data")[:CHUNK]):
             last = chunk[-1][0]
             self._add([(id_, data) for id_, _, data in chunk])
             self.stamps |= {id_: stamp for id_, stamp, _ in chunk if now.repeats(stamp)}
+            advance(len(chunk))
 
     def _read_news(self, news: Q) -> None:
         found = dict(self.rows.filter(news).values_list("id", "stamp"))
@@ -140,22 +129,25 @@ class Space:
             return
         ids = np.array(keys, dtype=np.int64)
         if self.index is None:
-            self.index = choose.build(vectors.shape[1], ids, vectors, threads=config().THREADS)
+            self.index = choose.build(vectors.shape[1], ids, vectors)
         else:
             self.index.add(ids, vectors)
-            self.index = choose.grown(self.index, threads=config().THREADS)
+            self.index = choose.grown(self.index)
 
     def _reconcile(self) -> None:
         self.reconciled = time.monotonic()
         if self.index is None or self.rows.count() == len(self.index):
             return
-        there = np.fromiter(self.rows.values_list("id", flat=True).iterator(), dtype=np.int64)
+        there = self._present()
         gone = np.setdiff1d(self.index.ids(), there)
         self.index.remove(gone)
         for id_ in gone.tolist():
             self.stamps.pop(id_, None)
         missing = np.setdiff1d(there, self.index.ids())
         self._read(missing.tolist())
+
+    def _present(self) -> IntArray:
+        return np.fromiter(self.rows.values_list("id", flat=True).iterator(), dtype=np.int64)
 
 
 class Spaces:

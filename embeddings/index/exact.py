@@ -13,6 +13,7 @@ class NumpyIndex:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
+        self._lots = np.random.default_rng(0)
         self._places: dict[int, int] = {}
         self._ids = np.full(64, -1, dtype=np.int64)
         self._matrix = np.zeros((64, dimension), dtype=np.float32)
@@ -47,6 +48,18 @@ class NumpyIndex:
                 self._ids[place], self._matrix[place] = moved, self._matrix[last]
                 self._places[moved] = place
         return removed
+
+    def taken(self, count: int) -> tuple[IntArray, FloatArray]:
+        """Takes about ``count`` out by lot, all of fewer, and gives memory back that is no longer needed."""
+        places = np.arange(len(self))
+        if count < len(self):
+            places = np.unique(self._lots.integers(0, len(self), count))
+        ids, vectors = self._ids[places], self._matrix[places]
+        self.remove(ids)
+        if len(self._ids) > 4 * max(len(self), 64):
+            size = 2 * max(len(self), 64)
+            self._ids, self._matrix = self._ids[:size].copy(), self._matrix[:size].copy()
+        return ids, vectors
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
         products = queries @ self.vectors().T

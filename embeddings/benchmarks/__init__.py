@@ -1,0 +1,1 @@
+"""Measurements of this app behind ``manage.py booru_bench``."""

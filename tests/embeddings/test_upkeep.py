@@ -1,0 +1,310 @@
+"""A large index: it looks after itself while questions are answered, and outlives the process on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.db import connection
+
+from embeddings import services, similar, store, upkeep
+from embeddings.benchmarks.vectors import drawn
+from embeddings.index import choose, snapshots
+from embeddings.index.graph import GraphIndex
+from embeddings.index.snapshots import Snapshot
+from embeddings.models import Vector
+from tests.embeddings.factories import SIZE, VERSION, Artist, analysis, finding, post, seen
+
+pytestmark = pytest.mark.django_db(transaction=True)
+COUNT = 400
+
+
+@pytest.fixture(autouse=True)
+def large_soon(monkeypatch: pytest.MonkeyPatch, settings, tmp_path: Path) -> Iterator[Path]:
+    """A few hundred vectors are many. Gives the folder of the snapshots."""
+    monkeypatch.setattr(choose, "FAISS_FROM", 50)
+    monkeypatch.setattr(choose, "GRAPH_FROM", 100)
+    monkeypatch.setattr(upkeep, "FOLD_FROM", 40)
+    monkeypatch.setattr(similar, "RECONCILE_SECONDS", 0.0)
+    settings.BOORU_ML = {**settings.BOORU_ML, "CACHE_DIR": str(tmp_path)}
+    yield tmp_path / "indexes"
+    for thread in threading.enumerate():
+        if thread.name.startswith("index of"):
+            thread.join(20)
+
+
+@pytest.fixture
+def board() -> np.ndarray:
+    """The vectors of ``COUNT`` posts, in the order of their ids."""
+    every = drawn(COUNT, SIZE)
+    shown = post()
+    rows = [Vector(post=shown, number=n, kind="picture", model_version=VERSION, data=store.encode(vector))
+            for n, vector in enumerate(every)]  # fmt: skip
+    Vector.objects.bulk_create(rows)
+    return every
+
+
+def restarted(monkeypatch: pytest.MonkeyPatch) -> similar.Space:
+    monkeypatch.setattr(similar, "spaces", similar.Spaces())
+    return similar.spaces[VERSION, "picture"]
+
+
+def settled(monkeypatch: pytest.MonkeyPatch) -> similar.Space:
+    """A process whose index stands and has been written."""
+    space = restarted(monkeypatch)
+    space.search(drawn(1, SIZE), 1)
+    assert space.keeper
+    space.keeper.join(20)
+    assert not space.keeper.is_alive()
+    return space
+
+
+@contextmanager
+def vectors_read() -> Iterator[list[int]]:
+    """The ids of the rows whose vectors are read."""
+    seen_ids: list[int] = []
+    real = similar.readable
+
+    def noticed(rows):
+        seen_ids.extend(id_ for id_, _ in rows)
+        return real(rows)
+
+    similar.readable = noticed
+    try:
+        yield seen_ids
+    finally:
+        similar.readable = real
+
+
+def answers(space: similar.Space, board: np.ndarray) -> list[list[int]]:
+    return [[id_ for id_, _ in row] for row in space.search(board[:20], 5)]
+
+
+def truth(board: np.ndarray) -> list[list[int]]:
+    ids, vectors = store.readable(list(Vector.objects.order_by("id").values_list("id", "data")))
+    order = np.argsort(-(board[:20] @ vectors.T), axis=1, kind="stable")[:, :5]
+    return np.array(ids)[order].tolist()
+
+
+def test_a_small_board_pays_nothing_for_it(monkeypatch, large_soon):
+    monkeypatch.setattr(choose, "FAISS_FROM", 1000)
+    seen(Artist().character())
+    services.near(vector=Artist().character())
+    assert similar.spaces[VERSION, "picture"].keeper is None
+    assert not large_soon.exists()
+
+
+def test_questions_are_answered_while_the_graph_is_built(monkeypatch, board):
+    """Every answer is right, and the graph is taken in small steps between them."""
+    gate = threading.Event()
+    real = GraphIndex.fold
+
+    def slow(self, count, **how):
+        real(self, count, **how)
+        gate.set()
+        time.sleep(0.002)
+
+    monkeypatch.setattr(GraphIndex, "fold", slow)
+    space = restarted(monkeypatch)
+    space.search(board[:1], 1)
+    assert gate.wait(10)
+    during = [answers(space, board) for _ in range(5) if space.keeper.is_alive()]
+    assert during
+    assert all(nearly(answer, truth(board)) for answer in during)
+    space.keeper.join(20)
+    assert (space.index.waiting, space.index.size) == (0, COUNT)
+    assert space.index.tuned_at > 0
+    assert nearly(answers(space, board), truth(board))
+
+
+def test_a_restarted_process_reads_only_what_changed(monkeypatch, board, large_soon):
+    settled(monkeypatch)
+    assert [path.suffix for path in large_soon.iterdir() if path.suffix == ".index"] == [".index"]
+    ids = list(Vector.objects.order_by("id").values_list("id", flat=True))
+    Vector.objects.filter(pk__in=ids[3:9]).delete()
+    fresh = seen(Artist(seed=9).character())
+    newest = Vector.objects.get(post=fresh)
+    space = restarted(monkeypatch)
+    with vectors_read() as read:
+        found = answers(space, board)
+    assert set(read) == {newest.pk}
+    assert nearly(found, truth(board))
+    assert space.search(store.decode([newest.data]), 1)[0][0][0] == newest.pk
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL changes a row in place")
+@pytest.mark.postgres
+def test_a_row_that_changed_in_place_since_the_snapshot_is_read_again(monkeypatch, board):
+    settled(monkeypatch)
+    look = Artist(seed=5).character()
+    row = Vector.objects.order_by("id")[7]
+    fresh = Vector(
+        post_id=row.post_id, number=row.number, kind=row.kind, model_version=VERSION, data=store.encode(look)
+    )
+    Vector.objects.bulk_create(
+        [fresh],
+        update_conflicts=True,
+        unique_fields=["post", "kind", "number", "model_version"],
+        update_fields=["data", "stamp"],
+    )
+    (best, *_), = restarted(monkeypatch).search(look[None], 2)  # fmt: skip
+    assert best[0] == row.pk
+    assert best[1] > 0.99
+
+
+def nearly(found: list[list[int]], true: list[list[int]]) -> bool:
+    """As right as a graph has to be."""
+    return sum(len(set(one) & set(other)) for one, other in zip(found, true, strict=True)) >= 0.98 * 5 * len(true)
+
+
+def _flip(at: float):
+    def damage(data: bytes) -> bytes:
+        place = min(int(at * len(data)), len(data) - 1)
+        return data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[:20], lambda data: data[: len(data) // 2], lambda data: data + b"x",
+     _flip(0), _flip(0.01), _flip(0.5), _flip(1)],
+    ids=["empty", "no header", "half", "longer", "sum", "header", "middle", "end"],
+)  # fmt: skip
+def test_a_damaged_snapshot_means_a_rebuild_and_a_good_one(monkeypatch, board, damage, caplog):
+    path = upkeep.path_of(settled(monkeypatch))
+    path.write_bytes(damage(path.read_bytes()))
+    with vectors_read() as read, caplog.at_level(logging.WARNING):
+        space = restarted(monkeypatch)
+        assert nearly(answers(space, board), truth(board))
+    assert len(read) == COUNT
+    assert "built from the database again" in caplog.text
+    space.keeper.join(20)
+    assert snapshots.load(path, lambda about: True) is not None
+
+
+def test_a_snapshot_of_another_model_is_not_taken(monkeypatch, board):
+    space = settled(monkeypatch)
+    about = {"model_version": "other@000000000002", "kind": "picture", "mark": {}}
+    snapshots.save(upkeep.path_of(space), Snapshot(space.index, about))
+    space = restarted(monkeypatch)
+    with vectors_read() as read:
+        assert nearly(answers(space, board), truth(board))
+    assert len(read) == COUNT
+
+
+def test_a_database_that_was_restored_and_gave_ids_out_again_is_noticed(monkeypatch, board):
+    """The same ids and the same stamps, yet other pictures: only the vectors themselves can tell."""
+    settled(monkeypatch)
+    others = drawn(COUNT, SIZE, seed=7)
+    for id_, vector in list(zip(Vector.objects.order_by("-id").values_list("id", flat=True), others, strict=True))[:30]:
+        Vector.objects.filter(pk=id_).update(data=store.encode(vector))
+    space = restarted(monkeypatch)
+    with vectors_read() as read:
+        assert nearly(answers(space, board), truth(board))
+    assert len(read) == COUNT
+
+
+def test_a_full_disk_costs_the_new_snapshot_and_not_the_old(monkeypatch, board, large_soon, caplog):
+    space = settled(monkeypatch)
+    before = upkeep.path_of(space).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        assert upkeep.save(space, space.index) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "not kept on disk" in caplog.text
+    assert upkeep.path_of(space).read_bytes() == before
+    assert sorted(path.suffix for path in large_soon.iterdir()) == [".index", ".lock"]
+
+
+def test_a_folder_that_cannot_be_written_changes_no_answer(monkeypatch, board, settings, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    settings.BOORU_ML = {**settings.BOORU_ML, "CACHE_DIR": str(tmp_path / "file")}
+    space = settled(monkeypatch)
+    assert space.index.size == COUNT
+    assert nearly(answers(space, board), truth(board))
+
+
+def test_one_process_builds_and_the_others_take_what_it_built(monkeypatch, board, large_soon):
+    monkeypatch.setattr(upkeep, "MANY", 100)
+    waiting = restarted(monkeypatch)
+    path = upkeep.path_of(waiting)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process is at it
+        assert nearly(answers(waiting, board), truth(board))
+        time.sleep(0.3)
+        assert waiting.index.size == 0
+        builder = similar.Space(VERSION, "picture")
+        builder.search(board[:1], 1)
+        upkeep.work(builder, builder.index)
+        upkeep.write(builder, builder.index)
+    waiting.keeper.join(20)
+    assert waiting.offered
+    assert nearly(answers(waiting, board), truth(board))
+    assert waiting.index.size == COUNT
+    assert waiting.index is not builder.index
+
+
+def test_what_was_deleted_is_cleared_out_of_the_graph(monkeypatch, board):
+    space = settled(monkeypatch)
+    ids = list(Vector.objects.order_by("id").values_list("id", flat=True))
+    Vector.objects.filter(pk__in=ids[: COUNT // 2]).delete()
+    assert nearly(answers(space, board), truth(board))
+    space.keeper.join(20)
+    assert (space.index.size, space.index.removed) == (COUNT // 2, 0)
+    assert nearly(answers(space, board), truth(board))
+
+
+def test_changes_while_the_graph_is_built_are_not_lost(monkeypatch, board):
+    space = restarted(monkeypatch)
+    space.search(board[:1], 1)
+    draw = Artist(seed=3)
+    ids = list(Vector.objects.order_by("id").values_list("id", flat=True))
+    looks = {}
+    for number in range(20):
+        Vector.objects.filter(pk=ids[number]).delete()
+        look = draw.character()
+        looks[seen(look).pk] = look
+        assert services.near(vector=look, limit=1)[0].post_id in looks
+    space.keeper.join(20)
+    assert nearly(answers(space, board), truth(board))
+    for key, look in looks.items():
+        assert services.near(vector=look, limit=1)[0].post_id == key
+
+
+def test_a_process_that_ends_does_not_wait_for_its_index():
+    code = (
+        "import os, time; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; import django; django.setup();"
+        "import numpy as np; from embeddings import similar, upkeep; from embeddings.index.graph import GraphIndex;"
+        "space = similar.Space('m@1', 'picture'); space.index = index = GraphIndex(64);"
+        "index.add(np.arange(4000), np.random.rand(4000, 64).astype('float32'));"
+        "real = index.fold; index.fold = lambda *a, **b: (time.sleep(0.1), real(*a, **b));"
+        "upkeep.wake(space)"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=60)
+    assert time.monotonic() - started < 50  # taking everything in would last 100 s
+
+
+def test_analyses_change_what_a_snapshot_said(monkeypatch, board):
+    settled(monkeypatch)
+    draw = Artist(seed=4)
+    one = seen(draw.character())
+    look = draw.character()
+    services.remember([analysis(one, finding(look))])
+    restarted(monkeypatch)
+    assert services.near(vector=look, limit=1)[0].post_id == one.pk
