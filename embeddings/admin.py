@@ -120,7 +120,7 @@ class SupportInline(admin.TabularInline):  # type: ignore[type-arg]
         if view is None:
             return f"post {row.post_id}"
         return format_html(
-            '<a href="{}"><img src="{}" alt="post {}" loading="lazy" style="max-height:96px;max-width:128px"></a>',
+            '<a href="{}"><img src="{}" alt="post {}" loading="lazy" height="96"></a>',
             view.url,
             view.thumbnail_url,
             row.post_id,

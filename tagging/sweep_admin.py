@@ -31,27 +31,21 @@ PREVIEW = "admin/booru_tagging/sweep/preview.html"
 
 @admin.register(Sweep)
 class SweepAdmin(SweepAdminBase):
-    list_display = (
-        "__str__",
-        "state",
-        "progress",
-        "suggested",
-        "withdrawn",
-        "taken_back",
-        "fault",
-        "actor",
-        "created_at",
-    )
-    list_filter = ("state", "category")
+    list_display = ("__str__", "standing", "progress", "suggested", "withdrawn", "taken_back", "actor", "created_at")
+    list_filter = ("state",)
     list_select_related = ("actor",)
     search_fields = ("name__startswith",)
     ordering = ("-id",)
     actions = ("pause", "resume", "cancel", "undo")
 
+    @admin.display(description="state", ordering="state")
+    def standing(self, row: Sweep) -> str:
+        return f"{row.get_state_display()}: {row.fault}" if row.fault else str(row.get_state_display())
+
     @admin.display(description="progress")
     def progress(self, row: Sweep) -> SafeString:
         return format_html(
-            '<progress max="{}" value="{}" style="width:8rem"></progress> {} of {} posts',
+            '<progress max="{}" value="{}"></progress> {} of {} posts',
             max(row.total, row.passed, 1),
             row.total if row.state == Sweep.State.FINISHED else row.passed,
             row.passed,
