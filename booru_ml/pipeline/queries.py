@@ -9,7 +9,7 @@ import io
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,9 +25,9 @@ from booru_ml.types import Finding, Picture, Refusal
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""Most queries in hand, and so the most that an upload ever waits for; a CPU's forward takes four in one go."""
-PATIENCE_SECONDS = 0.1
+IN_HAND = 4
+"""Most queries that one worker decodes ahead. It looks at one at a time, and after each whether an upload came."""
+PATIENCE_SECONDS = 0.05
 """How long a step waits for the decoder before it looks after the uploads again."""
 
 
@@ -75,21 +75,22 @@ class Queries:
         self._in_hand: list[_InHand] = []
 
     def step(self) -> bool:
-        """Takes what waits and answers what is decoded, by one network pass at most; False when nothing is left.
+        """Takes what waits and answers one of those that are decoded; False when nothing is left.
 
         Raises ``WorkerFault`` when the worker cannot work at all, and the database's errors when it is away.
         """
         try:
-            if len(self._in_hand) < AT_ONCE and self._desk.waiting():
-                for query in self._desk.take(AT_ONCE - len(self._in_hand)):
+            if len(self._in_hand) < IN_HAND and self._desk.waiting():
+                for query in self._desk.take(IN_HAND - len(self._in_hand)):
                     self._in_hand.append(_InHand(query, self._decoders.submit(io.BytesIO(query.picture))))
             if not self._in_hand:
                 return False
-            wait([item.decoding for item in self._in_hand], timeout=PATIENCE_SECONDS)
+            wait([item.decoding for item in self._in_hand], PATIENCE_SECONDS, return_when=FIRST_COMPLETED)
             self._drop_expired()
-            done = [item for item in self._in_hand if item.decoding.done()]
-            self._answer(done)
-            self._in_hand = [item for item in self._in_hand if item not in done]
+            done = next((item for item in self._in_hand if item.decoding.done()), None)
+            if done:
+                self._desk.answer(done.query.id, self._look(done))
+                self._in_hand.remove(done)
         except (WorkerFault, *CONNECTION_LOST):
             self.give_back()
             raise
@@ -115,18 +116,15 @@ class Queries:
             item.decoding.cancel()
             self._in_hand.remove(item)
 
-    def _answer(self, done: Sequence[_InHand]) -> None:
-        pictures: dict[int, Picture] = {}
-        for item in done:
-            try:
-                pictures[item.query.id] = item.decoding.result()
-            except PictureRefused as refused:
-                self._desk.answer(item.query.id, Refusal(refused.code, refused.message))
-            except Unavailable as error:
-                raise WorkerFault(f"No picture can be decoded: {error.message}") from error
-        for query_id, said in zip(pictures, look(self._engine, list(pictures.values())), strict=True):
-            if isinstance(said, Failure):
-                logger.warning("the networks failed on a query: %s", said.message)
-                self._desk.answer(query_id, Refusal(said.code, "The networks cannot look at this picture."))
-            else:
-                self._desk.answer(query_id, said)
+    def _look(self, item: _InHand) -> Finding | Refusal:
+        try:
+            picture = item.decoding.result()
+        except PictureRefused as refused:
+            return Refusal(refused.code, refused.message)
+        except Unavailable as error:
+            raise WorkerFault(f"No picture can be decoded: {error.message}") from error
+        (said,) = look(self._engine, [picture])
+        if isinstance(said, Failure):
+            logger.warning("the networks failed on a query: %s", said.message)
+            return Refusal(said.code, "The networks cannot look at this picture.")
+        return said

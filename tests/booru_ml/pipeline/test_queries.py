@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline.queries import AT_ONCE, Queries
+from booru_ml.pipeline.queries import IN_HAND, Queries
 from booru_ml.pipeline.runner import Runner
 from booru_ml.pipeline.worker import Worker
 from embeddings.models import PictureQuery
@@ -59,20 +59,20 @@ def test_uploads_go_first_and_old_posts_do_not(upload, runner, order, priority, 
     assert order == expected
 
 
-def test_an_upload_waits_for_one_pass_over_a_few_queries_at_most(upload, runner, order):
-    engine = runner.engine
+def test_an_upload_waits_for_one_query_at_most(upload, runner, order):
+    asked = sha256(ASKED).hexdigest()
 
-    def and_then_an_upload(pictures):
-        if not order:
+    def and_an_upload_comes(pictures):
+        order.append("query" if pictures[0].sha256 == asked else "job")
+        if len(order) == 1:
             upload()
-        order.append("query" if len(pictures) > 1 else "job")
 
-    engine.before = and_then_an_upload
-    ask(3 * AT_ONCE)
+    runner.engine.before = and_an_upload_comes
+    ask(IN_HAND + 2)
     assert runner.drain() == 1
-    assert order == ["query", "job", "query", "query"]
-    assert max(engine.batches) == AT_ONCE
-    assert answered() == 3 * AT_ONCE
+    assert order == ["query", "job", *["query"] * (IN_HAND + 1)]
+    assert set(runner.engine.batches) == {1}
+    assert answered() == IN_HAND + 2
 
 
 def test_an_idle_worker_wakes_for_a_query_alone(monkeypatch):
