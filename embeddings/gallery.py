@@ -8,45 +8,42 @@ what crosses it (a vector that arrives while its post is being enrolled) is noti
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 import uuid
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from django.db.models import F, Max, Min, QuerySet
+from django.db.models import F
 
-from booru_ml.types import Box, FloatArray
+from booru_ml.types import FloatArray
+from embeddings import shown, strangers
 from embeddings.calibration import calibration
 from embeddings.methods import SupportSet
 from embeddings.methods.coverage import farthest_points
 from embeddings.models import Gallery, Subject, Support, Vector
-from embeddings.prototypes import Calibration, Supports
-from embeddings.store import box_of, readable
+from embeddings.prototypes import Calibration, Former, Supports
+from embeddings.shown import Headers, Key, Read
+from embeddings.strangers import BACKGROUND, Strangers
 
-BACKGROUND = 256
-"""How many of the board's pictures stand for strangers."""
 LOOK_SECONDS = 0.5
 TOGETHER_SECONDS = 0.1
 """For how long one count of the supports serves all spaces of a question."""
 GROWN_SECONDS = 30.0
 """How often a board is asked whether it has outgrown its background, once that is complete."""
 WAITING = 1000
-CHUNK = 5000
 KEPT = 6
 
 EXEMPLARS = 64
 """The most of one subject that pictures are compared with."""
 
 Revision = tuple[int, uuid.UUID | None]
-_Key = tuple[int, Any, float]
-"""subject, post and weight of an exemplar"""
+Look = tuple[tuple[Key, float], ...]
+"""A subject's exemplars and their weights"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,17 +61,32 @@ class Snapshot:
     """(id, name, category)"""
     posts: tuple[Any, ...]
     """(M,) the post that each exemplar comes from"""
-    exemplars: FloatArray
-    """(M, D) as they stand in the database; ``supports`` has them in the method's space"""
+    looks: Mapping[int, Look]
+    """by subject id"""
+    read: Read
+    """the exemplars as they stand in the database; ``supports`` has them in the method's space"""
+    rejected: Read
+    strangers: Strangers
     supports: Supports
     calibration: Calibration
 
-    def exemplars_of(self, subject_id: int) -> FloatArray:
-        """(K, D) what shows this subject here; nothing of one who is not enrolled."""
-        for place, (known, _, _) in enumerate(self.subjects):
-            if known == subject_id:
-                return self.exemplars[self.supports.span(place)]
-        return self.exemplars[:0]
+
+class _Row(NamedTuple):
+    """A support, and whose it is."""
+
+    subject_id: int
+    post_id: Any
+    kind: str
+    number: int
+    box: Any
+    positive: bool
+    weight: float
+    name: str
+    category: str
+
+
+_Exhibit = tuple[_Row, Key]
+"""A support and a vector that shows it."""
 
 
 class Room:
@@ -96,7 +108,7 @@ class Room:
             if held and held.revision == now and not self._outgrown(space, held):
                 self._held.move_to_end(space)
                 return held
-            fresh = load(model_version, kind)
+            fresh = load(model_version, kind, held=held)
             self._held[space] = fresh
             self._looked[space] = self._grown[space] = time.monotonic()
             while len(self._held) > KEPT:
@@ -112,11 +124,11 @@ class Room:
         young = len(held.supports.fitted.support.background) < BACKGROUND
         if held.subjects and (young or now - self._grown[space] >= GROWN_SECONDS):
             self._grown[space] = now
-            if _reach(*space)[1] != held.reach:
+            if strangers.reach(*space)[1] != held.reach:
                 return True
         if self._support_count(now) != held.support_count:
             return True
-        return bool(held.waiting) and _analysed(space[0], held.waiting).exists()
+        return bool(held.waiting) and bool(shown.analysed(space[0], held.waiting))
 
     def _support_count(self, now: float) -> int:
         """Counted once for all spaces of a question."""
@@ -144,167 +156,126 @@ def bump() -> int:
     return revision()[0]
 
 
-def load(model_version: str, kind: str, *, instead: Mapping[int, Sequence[Support]] | None = None) -> Snapshot:
+def load(
+    model_version: str,
+    kind: str,
+    *,
+    instead: Mapping[int, Sequence[Support]] | None = None,
+    held: Snapshot | None = None,
+) -> Snapshot:
     """Reads the space from the database. The revision is read first: what comes later makes it stale, never wrong.
 
     ``instead``: by subject id, supports (saved or not) that stand for a subject's own, as if it were enabled; with none
-    it is left out. That is how a gallery is tried that nobody wrote yet.
+    it is left out. That is how a gallery is tried that nobody wrote yet. ``held``: a former snapshot of the space, from
+    which everything is taken over that did not change.
     """
     at = revision()
     constants = calibration(model_version, kind)
-    count, reach = Support.objects.count(), _reach(model_version, kind)[1]
-    category = Subject.Category.ARTIST if kind == Vector.Kind.STYLE else Subject.Category.CHARACTER
-    supports = list(
-        Support.objects.filter(subject__enabled=True, subject__category=category)
-        .exclude(subject_id__in=list(instead or ()))
-        .select_related("subject")
-        .only("post_id", "kind", "number", "box", "positive", "weight", "subject__name", "subject__category")
-        .order_by("subject_id", "id")
-    )
-    supports += [row for rows in (instead or {}).values() for row in rows if row.subject.category == category]
-    post_ids = sorted({item.post_id for item in supports}, key=str)
-    shown = _vectors(model_version, kind, post_ids)
-    positive: dict[int, list[tuple[tuple[Any, float], bytes]]] = defaultdict(list)
-    negative: list[tuple[int, bytes]] = []
-    names: dict[int, tuple[int, str, str]] = {}
-    for support in supports:
-        for data in _shows(support, kind, shown.get(support.post_id, [])):
-            if support.positive:
-                subject = support.subject
-                names[subject.pk] = (subject.pk, subject.name, subject.category)
-                positive[subject.pk].append(((support.post_id, support.weight), data))
-            else:
-                negative.append((support.subject_id, data))
-    rows = [((subject, *key), data) for subject in names for key, data in positive[subject]]
-    keys, vectors = readable(rows)
-    keys, exemplars = _covering(keys, vectors)
-    order = list(dict.fromkeys(subject for subject, _, _ in keys))
-    place = {subject: number for number, subject in enumerate(order)}
-    firsts = {subject: number for number, (subject, _, _) in reversed(list(enumerate(keys)))}
-    starts = np.array([firsts[subject] for subject in order], dtype=np.int64)
-    owners, negatives = readable([(place[subject], data) for subject, data in negative if subject in place])
+    count, far = Support.objects.count(), strangers.reach(model_version, kind)[1]
+    rows, heads = _rows(model_version, kind, instead or {})
+    exhibits = [
+        (row, key) for row in rows if row.positive for key in shown.speaks(row, kind, heads.get(row.post_id, ()))
+    ]
+    found, vectors = shown.data([key for _, key in exhibits], held.read if held else None)
+    exhibits, exemplars = _covering([exhibits[place] for place in found], vectors)
+    looks: dict[int, Look] = {}
+    subjects, starts = [], []
+    for subject_id, own in groupby(enumerate(exhibits), key=lambda item: item[1][0].subject_id):
+        shows = list(own)
+        starts.append(shows[0][0])
+        subjects.append((subject_id, shows[0][1][0].name, shows[0][1][0].category))
+        looks[subject_id] = tuple((key, row.weight) for _, (row, key) in shows)
+    places = {subject_id: place for place, subject_id in enumerate(looks)}
+    refused = [
+        (row, key)
+        for row in rows
+        if not row.positive and row.subject_id in places
+        for key in shown.speaks(row, kind, heads.get(row.post_id, ()))
+    ]
+    found, negatives = shown.data([key for _, key in refused], held.rejected if held else None)
+    refused = [refused[place] for place in found]
+    posts = {row.post_id for row in rows}
+    others = strangers.draw(model_version, kind, posts)
     return Snapshot(
         revision=at,
         support_count=count,
-        reach=reach,
-        waiting=_waiting(model_version, post_ids),
-        subjects=tuple(names[subject] for subject in order),
-        posts=tuple(post for _, post, _ in keys),
-        exemplars=exemplars,
+        reach=far,
+        waiting=_waiting(model_version, posts - heads.keys()),
+        subjects=tuple(subjects),
+        posts=tuple(row.post_id for row, _ in exhibits),
+        looks=looks,
+        read=Read({key: number for number, (_, key) in enumerate(exhibits)}, exemplars),
+        rejected=Read({key: number for number, (_, key) in enumerate(refused)}, negatives),
+        strangers=others,
         supports=Supports.of(
             SupportSet.of(
                 exemplars,
-                starts,
-                weights=np.array([weight for _, _, weight in keys], dtype=np.float32),
-                background=_background(model_version, kind, set(post_ids)),
+                np.array(starts, dtype=np.int64),
+                weights=np.array([row.weight for row, _ in exhibits], dtype=np.float32),
+                background=others.vectors,
             ),
             constants,
             negatives=negatives,
-            owners=np.array(owners, dtype=np.int64),
+            owners=np.array([places[row.subject_id] for row, _ in refused], dtype=np.int64),
+            former=_former(held, looks, others, constants),
         ),
         calibration=constants,
     )
 
 
-def _covering(keys: list[_Key], vectors: FloatArray) -> tuple[list[_Key], FloatArray]:
+def exemplars(model_version: str, kind: str, supports: Sequence[Support]) -> tuple[list[Support], FloatArray]:
+    """Those of these supports that show their subject by a vector of ``kind``, and the vectors (M, D)."""
+    posts = sorted({row.post_id for row in supports}, key=str)
+    heads = shown.headers(model_version, kind, None, posts)
+    positive = [row for row in supports if row.positive]
+    exhibits = [(row, key) for row in positive for key in shown.speaks(row, kind, heads.get(row.post_id, ()))]
+    found, vectors = shown.data([key for _, key in exhibits])
+    return [exhibits[place][0] for place in found], vectors
+
+
+def _rows(model_version: str, kind: str, instead: Mapping[int, Sequence[Support]]) -> tuple[list[_Row], Headers]:
+    """The supports of everybody in the space, by subject, and the vectors of their posts."""
+    category = Subject.Category.ARTIST if kind == Vector.Kind.STYLE else Subject.Category.CHARACTER
+    saved = Support.objects.filter(subject__enabled=True, subject__category=category)
+    saved = saved.exclude(subject_id__in=list(instead)) if instead else saved
+    own = _Row._fields[:-2]
+    columns = (*own, "subject__name", "subject__category")
+    rows = [_Row._make(row) for row in saved.order_by("subject_id", "id").values_list(*columns)]
+    tried = [row for given in instead.values() for row in given if row.subject.category == category]
+    rows += [
+        _Row._make((*(getattr(row, name) for name in own), row.subject.name, row.subject.category)) for row in tried
+    ]
+    others = [row.post_id for row in tried]
+    return rows, shown.headers(model_version, kind, saved.values("post_id"), others)
+
+
+def _covering(exhibits: list[_Exhibit], vectors: FloatArray) -> tuple[list[_Exhibit], FloatArray]:
     """At most ``EXEMPLARS`` of each subject, which leave none of its looks out."""
     kept: list[int] = []
     start = 0
-    for _, own in groupby(keys, key=itemgetter(0)):
-        weights = np.array([weight for _, _, weight in own], dtype=np.float32)
+    for _, own in groupby(exhibits, key=lambda item: item[0].subject_id):
+        weights = np.array([row.weight for row, _ in own], dtype=np.float32)
         span = vectors[start : start + len(weights)]
         kept += (start + farthest_points(span, EXEMPLARS, weights)).tolist()
         start += len(weights)
-    return ([keys[row] for row in kept], vectors[kept]) if len(kept) < len(keys) else (keys, vectors)
+    return ([exhibits[row] for row in kept], vectors[kept]) if len(kept) < len(exhibits) else (exhibits, vectors)
 
 
-def exemplars(model_version: str, kind: str, supports: Sequence[Support]) -> tuple[list[Support], FloatArray]:
-    """Those of these supports that show their subject by a vector of ``kind``, and the vectors (M, D)."""
-    shown = _vectors(model_version, kind, sorted({row.post_id for row in supports}, key=str))
-    positive = [row for row in supports if row.positive]
-    return readable([(row, data) for row in positive for data in _shows(row, kind, shown.get(row.post_id, []))])
+def _former(
+    held: Snapshot | None, looks: Mapping[int, Look], others: Strangers, constants: Calibration
+) -> Former | None:
+    """Which subjects and strangers are as they were."""
+    if held is None or held.calibration != constants:
+        return None
+    before = {subject_id: place for place, (subject_id, _, _) in enumerate(held.subjects)}
+    same = [before[key] if held.looks.get(key) == look else -1 for key, look in looks.items()]
+    rows = {id_: row for row, id_ in enumerate(held.strangers.ids)}
+    return Former(
+        supports=held.supports,
+        subjects=np.array(same, dtype=np.int64),
+        strangers=np.array([rows.get(id_, -1) for id_ in others.ids], dtype=np.int64),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    number: int
-    box: Box | None
-    data: bytes
-
-
-def _vectors(model_version: str, kind: str, post_ids: Sequence[Any]) -> dict[Any, list[_Shown]]:
-    found: dict[Any, list[_Shown]] = defaultdict(list)
-    for start in range(0, len(post_ids), CHUNK):
-        rows = Vector.objects.filter(
-            model_version=model_version, kind=kind, post_id__in=post_ids[start : start + CHUNK]
-        )
-        for post_id, number, box, data in rows.order_by("number").values_list("post_id", "number", "box", "data"):
-            found[post_id].append(_Shown(number, box_of(box), bytes(data)))
-    return found
-
-
-def _analysed(model_version: str, post_ids: Sequence[Any]) -> QuerySet[Vector]:
-    return Vector.objects.filter(model_version=model_version, post_id__in=post_ids)
-
-
-def _waiting(model_version: str, post_ids: Sequence[Any]) -> tuple[Any, ...]:
-    waiting: list[Any] = []
-    for start in range(0, len(post_ids), CHUNK):
-        chunk = post_ids[start : start + CHUNK]
-        done = set(_analysed(model_version, chunk).values_list("post_id", flat=True))
-        waiting += [post_id for post_id in chunk if post_id not in done]
-    return tuple(waiting[:WAITING])
-
-
-def _shows(support: Support, kind: str, shown: Sequence[_Shown]) -> list[bytes]:
-    """Which of the post's vectors of ``kind`` speak for this support.
-
-    A chosen face is found again by its place, since another detector may number faces differently. The only face of a
-    whole picture shows its subject, too; of several it would be a guess. A picture that does *not* show the subject
-    shows it in none of its faces.
-    """
-    if kind != Vector.Kind.FACE:
-        return [item.data for item in shown] if support.kind == kind else []
-    if support.kind == Vector.Kind.FACE:
-        chosen = box_of(support.box)
-        if chosen:
-            best = max(shown, key=lambda item: overlap(chosen, item.box), default=None)
-            return [best.data] if best and overlap(chosen, best.box) >= 0.3 else []
-        return [item.data for item in shown if item.number == support.number]
-    if support.kind == Vector.Kind.PICTURE and (len(shown) == 1 or not support.positive):
-        return [item.data for item in shown]
-    return []
-
-
-def overlap(one: Box, other: Box | None) -> float:
-    """Intersection over union, 0–1."""
-    if other is None:
-        return 0.0
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    shared = max(width, 0) * max(height, 0)
-    union = one.width * one.height + other.width * other.height - shared
-    return shared / union if union > 0 else 0.0
-
-
-def _reach(model_version: str, kind: str) -> tuple[int, int]:
-    """The space's lowest id, and its highest rounded down so far that it changes only as the board grows by a tenth."""
-    ends = Vector.objects.filter(model_version=model_version, kind=kind).aggregate(low=Min("id"), high=Max("id"))
-    low, high = ends["low"] or 0, ends["high"] or 0
-    unit = 1 << max(high.bit_length() - 4, 0)
-    return low, high // unit * unit
-
-
-def _background(model_version: str, kind: str, without: set[Any]) -> FloatArray:
-    """(≤ BACKGROUND, D) vectors of the board's other posts, spread over its history, the same in every process."""
-    low, high = _reach(model_version, kind)
-    if not high:
-        return np.zeros((0, 0), dtype=np.float32)
-    draw = random.Random(f"{model_version} {kind} {high}")  # noqa: S311 - a sample, not a secret
-    spaces = 16 * BACKGROUND
-    ids = range(low, high + 1) if high - low < spaces else {draw.randint(low, high) for _ in range(spaces)}
-    rows = Vector.objects.filter(model_version=model_version, kind=kind, id__in=list(ids))
-    posts = dict(rows.order_by("id").values_list("id", "post_id"))
-    others = [id_ for id_, post in posts.items() if post not in without]
-    chosen = sorted(draw.sample(others, min(BACKGROUND, len(others))))
-    return readable(list(Vector.objects.filter(pk__in=chosen).order_by("id").values_list("id", "data")))[1]
+def _waiting(model_version: str, posts: set[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(posts - shown.analysed(model_version, posts), key=str)[:WAITING])

@@ -89,7 +89,8 @@ class Supports:
 
     ``negatives`` (K, D) are known not to be the subject whose place ``owners`` (K,) holds. What strangers score against
     each subject has the mean ``levels`` (N,) and the standard deviation ``spreads`` (N,). ``count``: how many subjects
-    a query is compared with in all, of whom these may be the likeliest only.
+    a query is compared with in all, of whom these may be the likeliest only. ``strange`` (B, N): what each stranger
+    scores against each subject; it is where ``levels`` and ``spreads`` come from.
     """
 
     fitted: Fitted
@@ -97,6 +98,7 @@ class Supports:
     owners: IntArray
     levels: FloatArray
     spreads: FloatArray
+    strange: FloatArray
     count: int
     shortlist: Shortlist | None
 
@@ -108,17 +110,26 @@ class Supports:
         *,
         negatives: FloatArray | None = None,
         owners: IntArray | None = None,
+        former: Former | None = None,
     ) -> Supports:
+        """``former`` spares what did not change; the answers are the same."""
         fitted = fit_method(support, calibration)
-        levels, spreads = strangeness(fitted, calibration)
+        # A space that every change turns anew has no scores to take over.
+        still = former and fitted.projection.leaves_alone and former.supports.fitted.projection.leaves_alone
+        usable = former if still else None
+        strange = strangers_scores(fitted, usable)
+        levels, spreads = strangeness(strange, calibration)
         return cls(
             fitted=fitted,
             negatives=support.exemplars[:0] if negatives is None else fitted.projection(negatives),
             owners=_nobody() if owners is None else owners,
             levels=levels,
             spreads=spreads,
+            strange=strange,
             count=len(support.starts),
-            shortlist=Shortlist.of(fitted.support.exemplars, support.starts),
+            shortlist=Shortlist.of(
+                fitted.support.exemplars, support.starts, like=former.supports.shortlist if former else None
+            ),
         )
 
     @property
@@ -142,8 +153,19 @@ class Supports:
             owners=where[kept],
             levels=self.levels[places],
             spreads=self.spreads[places],
+            strange=self.strange[:, :0],
             shortlist=None,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Former:
+    """The supports before a change: the place in them of each subject (N,) and stranger (B,) of now that is as it was,
+    -1 for the others."""
+
+    supports: Supports
+    subjects: IntArray
+    strangers: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,17 +249,32 @@ def standardise(scores: FloatArray, background: FloatArray, calibration: Calibra
     return np.asarray((scores - mean) / deviation, dtype=np.float32)
 
 
-def strangeness(fitted: Fitted, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation (N,) of what the background scores against each subject.
+def strangers_scores(fitted: Fitted, former: Former | None = None) -> FloatArray:
+    """(B, N) what each stranger of the background scores against each subject."""
+    support = fitted.support
+    everybody, subjects = support.background, len(support.starts)
+    if former is None:
+        return _scores(everybody, fitted)
+    scores = np.empty((len(everybody), subjects), dtype=np.float32)
+    old, known = former.subjects >= 0, former.strangers >= 0
+    scores[np.ix_(known, old)] = former.supports.strange[np.ix_(former.strangers[known], former.subjects[old])]
+    scores[~known] = _scores(everybody[~known], fitted)
+    scores[:, ~old] = _scores(everybody, fitted.take(np.flatnonzero(~old)))
+    return scores
+
+
+def _scores(queries: FloatArray, fitted: Fitted) -> FloatArray:
+    if not len(queries) or not len(fitted.means):
+        return np.zeros((len(queries), len(fitted.means)), dtype=np.float32)
+    return fitted.method.score(queries @ fitted.support.exemplars.T, queries @ fitted.means.T, fitted)
+
+
+def strangeness(scores: FloatArray, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (N,) of what strangers score against each subject, from (B, N).
 
     The other side of the same coin (Z-norm): a subject with many or with plain pictures is near to everybody, and must
     not be named for that. Shrunk and bounded as in ``standardise``.
     """
-    support = fitted.support
-    if not len(support.starts):
-        return np.zeros(0, dtype=np.float32), np.ones(0, dtype=np.float32)
-    strangers = support.background
-    scores = fitted.method.score(strangers @ support.exemplars.T, strangers @ fitted.means.T, fitted)
     mean, deviation = _shrunk(scores, calibration, reach=2 * calibration.spread, axis=0)
     return mean[0], deviation[0]
 

@@ -58,7 +58,9 @@ class SupportSet:
         if not len(self.starts):
             return np.zeros((0, self.exemplars.shape[-1]), np.float32)
         totals = np.add.reduceat(self.weights, self.starts)
-        sums = np.add.reduceat(self.exemplars * self.weights[:, None], self.starts, axis=0)
+        alike = bool((self.weights == 1).all())  # a large table is not copied for nothing
+        weighed = self.exemplars if alike else self.exemplars * self.weights[:, None]
+        sums = np.add.reduceat(weighed, self.starts, axis=0)
         return np.asarray(sums / totals[:, None], np.float32)
 
 
@@ -68,6 +70,10 @@ class Projection:
 
     centre: FloatArray | None = None
     matrix: FloatArray | None = None
+
+    @property
+    def leaves_alone(self) -> bool:
+        return self.centre is None and self.matrix is None
 
     def __call__(self, vectors: FloatArray) -> FloatArray:
         """(N, D) L2-normalised → the same."""

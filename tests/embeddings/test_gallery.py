@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from booru_ml.types import Box
 from embeddings import gallery, services
 from embeddings.gallery import Room
 from embeddings.models import Gallery, Subject, Support
+from embeddings.shown import overlap
 from embeddings.types import SupportRef
 from tests.embeddings.factories import VERSION, Artist, analysis, enrolled, finding, post, seen
 
@@ -97,9 +100,9 @@ def test_a_replaced_support_picture_is_compared_as_it_is_now():
     draw, room = Artist(), Room()
     shown = seen(draw.character())
     services.enrol(name="miku", posts=[SupportRef(shown.pk)], actor=None)
-    before = room.snapshot(VERSION, "picture").exemplars
+    before = room.snapshot(VERSION, "picture").read.vectors
     services.remember([analysis(shown, finding(draw.character()))])
-    after = room.snapshot(VERSION, "picture").exemplars
+    after = room.snapshot(VERSION, "picture").read.vectors
     assert float(before[0] @ after[0]) < 0.9
 
 
@@ -144,20 +147,20 @@ def test_a_chosen_face_is_found_again_where_it_was_not_by_its_number():
     services.enrol(name="right", posts=[SupportRef(shown.pk, "face", 1)], actor=None)
     assert names(room) == []
     snapshot = room.snapshot(VERSION, "face")
-    assert float(snapshot.exemplars[0] @ right) > 0.99
+    assert float(snapshot.read.vectors[0] @ right) > 0.99
     # Another detector misses the left face, so that the right one becomes number 0.
     again = finding(draw.character(), faces=[left, right])
     one = type(again)(again.embedding, again.style, again.faces[1:], {}, VERSION)
     services.remember([analysis(shown, one)])
-    assert float(room.snapshot(VERSION, "face").exemplars[0] @ right) > 0.99
+    assert float(room.snapshot(VERSION, "face").read.vectors[0] @ right) > 0.99
 
 
 def test_overlap_is_the_intersection_over_the_union():
     one = Box(0, 0, 0.4, 0.4)
-    assert gallery.overlap(one, one) == pytest.approx(1)
-    assert gallery.overlap(one, Box(0.2, 0, 0.4, 0.4)) == pytest.approx(1 / 3)
-    assert gallery.overlap(one, Box(0.5, 0.5, 0.1, 0.1)) == 0
-    assert gallery.overlap(one, None) == 0
+    assert overlap(one, one) == pytest.approx(1)
+    assert overlap(one, Box(0.2, 0, 0.4, 0.4)) == pytest.approx(1 / 3)
+    assert overlap(one, Box(0.5, 0.5, 0.1, 0.1)) == 0
+    assert overlap(one, None) == 0
 
 
 def test_artists_stand_in_the_space_of_styles():
@@ -176,7 +179,7 @@ def test_strangers_are_drawn_from_the_board_but_not_from_the_enrolled():
     services.set_enabled(subject_id=Subject.objects.get().pk, enabled=True)
     background = room.snapshot(VERSION, "picture").supports.fitted.support.background
     assert 30 <= len(background) <= 40
-    assert (room.snapshot(VERSION, "picture").exemplars @ background.T < 0.9).all()
+    assert (room.snapshot(VERSION, "picture").read.vectors @ background.T < 0.9).all()
 
 
 def test_a_second_look_comes_after_half_a_second(monkeypatch):
@@ -191,3 +194,71 @@ def test_a_second_look_comes_after_half_a_second(monkeypatch):
     assert names(room) == ["miku"]
     now[0] += 0.2
     assert names(room) == []
+
+
+def same(one: gallery.Snapshot, other: gallery.Snapshot) -> None:
+    assert one.subjects == other.subjects
+    assert one.posts == other.posts
+    assert one.looks == other.looks
+    for name in ("strange", "levels", "spreads", "owners", "negatives"):
+        np.testing.assert_allclose(getattr(one.supports, name), getattr(other.supports, name), atol=1e-5)
+    fitted, fresh = one.supports.fitted, other.supports.fitted
+    np.testing.assert_array_equal(fitted.support.exemplars, fresh.support.exemplars)
+    np.testing.assert_array_equal(fitted.support.weights, fresh.support.weights)
+    np.testing.assert_array_equal(fitted.means, fresh.means)
+
+
+def test_what_is_taken_over_from_before_a_change_is_what_would_be_read_afresh():
+    draw, room = Artist(), Room()
+    for number in range(4):
+        enrolled(f"subject{number}", [draw.character() for _ in range(3)])
+    for _ in range(30):
+        seen(draw.character())
+
+    def alike() -> None:
+        same(room.snapshot(VERSION, "picture"), gallery.load(VERSION, "picture"))
+
+    alike()
+    first, second = Subject.objects.order_by("id")[:2]
+    services.remove_support(support_id=first.supports.first().pk)
+    alike()
+    shown = seen(draw.character())
+    services.add_support(subject_id=second.pk, posts=[SupportRef(shown.pk)], actor=None)
+    alike()
+    services.remember([analysis(shown, finding(draw.character()))])  # the same post shows another picture now
+    alike()
+    Support.objects.filter(subject=first).update(weight=0.5)
+    gallery.bump()
+    alike()
+    mistaken = seen(draw.character())
+    services.learn(post_id=mistaken.pk, name="subject2", category="character", positive=False, actor=None)
+    alike()
+    Subject.objects.filter(pk=second.pk).delete()
+    seen(draw.character())
+    alike()
+
+
+def test_data_that_did_not_change_is_not_read_again():
+    draw, room = Artist(), Room()
+    enrolled("miku", [draw.character() for _ in range(3)])
+    before = room.snapshot(VERSION, "picture")
+    shown = seen(draw.character())
+    services.add_support(subject_id=Subject.objects.get().pk, posts=[SupportRef(shown.pk)], actor=None)
+    with CaptureQueriesContext(connection) as captured:
+        after = room.snapshot(VERSION, "picture")
+    fetched = [item["sql"] for item in captured if '"data"' in item["sql"] and "stamp" in item["sql"]]
+    assert len(fetched) == 1
+    new = after.read.keys.keys() - before.read.keys.keys()
+    assert [key[0] for key in new] == [shown.booru_vectors.get().pk]
+    assert str(shown.booru_vectors.get().pk) in fetched[0].split(" IN ")[1]
+    assert "," not in fetched[0].split(" IN ")[1]
+
+
+def test_a_subject_with_many_pictures_is_compared_by_those_that_cover_its_looks(monkeypatch):
+    monkeypatch.setattr(gallery, "EXEMPLARS", 3)
+    draw, room = Artist(noise=0.1), Room()
+    usual, rare = draw.character(), draw.character()
+    enrolled("miku", [draw.picture(usual) for _ in range(8)] + [draw.picture(rare)])
+    snapshot = room.snapshot(VERSION, "picture")
+    assert len(snapshot.posts) == len(snapshot.read.vectors) == 3
+    assert (snapshot.read.vectors @ rare).max() > 0.9
