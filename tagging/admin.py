@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from tagging import permissions, services
+from tagging import permissions, services, trial_admin  # noqa: F401 - registers the trials
 from tagging.models import Suggestion, TagDecision
 from tagging.sweep_admin import SweepAdmin  # noqa: F401 - registers itself
 from tagging.wording import why

@@ -1,4 +1,4 @@
-"""Jobs, backfills, model versions and workers as lists: for looking something up, and for running ticked jobs again."""
+"""Jobs, backfills and workers as lists: for looking something up, and for running ticked jobs again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
 from booru_ml.conf import post_model
-from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Worker
+from booru_ml.models import AnalysisJob, Backfill, Worker
 from booru_ml.pipeline import outbox
 
 if TYPE_CHECKING:
     JobAdminBase = admin.ModelAdmin[AnalysisJob]
     BackfillAdminBase = admin.ModelAdmin[Backfill]
-    VersionAdminBase = admin.ModelAdmin[ModelVersion]
     WorkerAdminBase = admin.ModelAdmin[Worker]
 else:
-    JobAdminBase = BackfillAdminBase = VersionAdminBase = WorkerAdminBase = admin.ModelAdmin
+    JobAdminBase = BackfillAdminBase = WorkerAdminBase = admin.ModelAdmin
 
 
 class ReadOnly:
@@ -105,13 +104,6 @@ class BackfillAdmin(ReadOnly, BackfillAdminBase):
     list_display = ("id", "state", "wish", "passed", "queued", "left_refused", "pipeline_version", "created_at")
     list_filter = ("state",)
     ordering = ("-id",)
-
-
-@admin.register(ModelVersion)
-class ModelVersionAdmin(ReadOnly, VersionAdminBase):
-    list_display = ("version", "name", "first_seen_at", "heads")
-    search_fields = ("version", "sha256")
-    ordering = ("-first_seen_at",)
 
 
 @admin.register(Worker)

@@ -1,0 +1,158 @@
+"""``manage.py booru_shadow``: tries a model on live uploads, unheard, before it is promoted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import close_old_connections
+
+from booru_ml import registry
+from booru_ml.checkpoint import Checkpoint
+from booru_ml.errors import BooruError
+from booru_ml.models import Shadow
+from booru_ml.types import Finding, Picture
+from tagging import shadow, thresholds, trial
+from tagging.rules import Thresholds
+
+if TYPE_CHECKING:
+    from booru_ml.nn.engine import Engine
+
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 30.0
+
+
+class Loaded:
+    """An engine with the thresholds of its checkpoints."""
+
+    def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
+        self._engine = open_engine(checkpoints)
+        self.version = self._engine.version
+        self.thresholds: Thresholds = thresholds.of(tuple(checkpoints))
+
+    def look(self, picture: Picture) -> Finding:
+        return self._engine.infer([picture])[0]
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def open_engine(checkpoints: Sequence[Checkpoint]) -> Engine:
+    from booru_ml.conf import config
+    from booru_ml.nn.engine import Engine
+    from booru_ml.nn.routes import choices_in
+
+    known = config()
+    engine = Engine(
+        checkpoints,
+        runtime=known.RUNTIME,
+        device=known.DEVICE,
+        threads=known.THREADS,
+        batch_size=1,
+        choices=choices_in(known.CACHE_DIR),
+    )
+    engine.warm_up()
+    return engine
+
+
+class Command(BaseCommand):
+    help = "Tries a registered model on a share of the uploads beside the models in force. Nobody sees what it says."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        begin = verbs.add_parser("begin", help="from now on; then start `booru_shadow run`")
+        begin.add_argument("model", metavar="MODEL", help="its version, or the beginning of it")
+        begin.add_argument("--share", type=float, default=0.1, help="of the uploads, 0–1; default: %(default)s")
+        run = verbs.add_parser("run", help="the process that looks: a service beside the workers")
+        run.add_argument("--once", action="store_true", help="what is due now, then end")
+        verbs.add_parser("end", help="end the trial; what was compared stays")
+        report = verbs.add_parser("report", help="agreement, precision and recall by category, time per picture")
+        report.add_argument("--json", action="store_true", help="one JSON object")
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        try:
+            getattr(self, f"_{verb}")(options)
+        except BooruError as error:
+            raise CommandError(error.message) from error
+
+    def _begin(self, options: dict[str, Any]) -> None:
+        row = shadow.begin(version=options["model"], share=options["share"])
+        self.stdout.write(f"{row.candidate} is tried on {row.share:.0%} of the uploads from now on.")
+        self.stdout.write("It looks while `manage.py booru_shadow run` runs; `booru_shadow report` compares.")
+
+    def _end(self, options: dict[str, Any]) -> None:
+        self.stdout.write(f"The trial of {shadow.end().candidate} has ended.")
+
+    def _run(self, options: dict[str, Any]) -> None:
+        from booru_ml.pipeline.images import DecoderPool, Limits
+
+        os.nice(19)  # Whatever a core is needed for goes first.
+        stop = threading.Event()
+        if not options["once"]:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop.set())
+        with DecoderPool(workers=1, limits=Limits.from_config()) as decoders:
+            pair: tuple[object, Loaded, Loaded] | None = None
+            while not stop.is_set():
+                close_old_connections()
+                pause = POLL_SECONDS
+                if row := shadow.running():
+                    try:
+                        pair = self._pair(row, pair)
+                        count = shadow.step(row, active=pair[1], candidate=pair[2], decoders=decoders)
+                        pause = 0.0 if count else POLL_SECONDS
+                    except BooruError as error:
+                        Shadow.objects.filter(pk=row.pk).update(fault=error.message)
+                        if options["once"]:
+                            raise
+                        self.stderr.write(error.message)
+                        pause = RETRY_SECONDS
+                if options["once"] and pause:
+                    break
+                stop.wait(pause)
+
+    def _pair(self, row: Shadow, pair: tuple[object, Loaded, Loaded] | None) -> tuple[object, Loaded, Loaded]:
+        """Both engines, loaded anew where another model is in force or on trial."""
+        wanted = registry.wanted()
+        key = (wanted.version, row.candidate.version)
+        if pair is not None and pair[0] == key:
+            return pair
+        if pair is not None:
+            pair[1].close()
+            pair[2].close()
+        loaded = key, Loaded(wanted.load()), Loaded([Checkpoint.load(row.candidate.folder)])
+        Shadow.objects.filter(pk=row.pk).update(fault="")
+        return loaded
+
+    def _report(self, options: dict[str, Any]) -> None:
+        row = Shadow.objects.select_related("candidate").first()
+        if row is None:
+            raise CommandError("No model was ever on trial. Begin with `manage.py booru_shadow begin MODEL`.")
+        told = trial.report(row)
+        if options["json"]:
+            self.stdout.write(json.dumps(told.as_dict()))
+            return
+        say = self.stdout.write
+        say(self.style.MIGRATE_HEADING(f"{told.candidate} beside {', '.join(told.active) or 'nobody yet'}"))
+        say(f"  {told.pictures:,} pictures, trial {row.state}" + (f": {row.fault}" if row.fault else ""))
+        for who, (median, slow) in told.milliseconds.items():
+            say(f"  {who:<10} {median:8.1f} ms a picture, 95 % within {slow:.1f} ms")
+        say("  category       both  only active  only candidate  agree   precision        recall")
+        for line in told.lines:
+            precision = f"{_share(line.active.precision)} → {_share(line.candidate.precision)}"
+            recall = f"{_share(line.active.recall)} → {_share(line.candidate.recall)}"
+            say(
+                f"  {line.category:<12}{line.both:>7}{line.only_active:>13}{line.only_candidate:>16}"
+                f"{_share(line.agreement):>7}   {precision:<15}  {recall}"
+            )
+        say("  precision and recall are of what people have decided on these posts (active → candidate)")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
