@@ -128,6 +128,9 @@ class Config:
     """Largest file to ask with."""
     QUERIES_WAITING: int = 16
     """Most queries by picture that wait at a time; further ones are turned away at once."""
+    VECTOR_STORE: str = ""
+    """Empty: every process keeps an index of its own. ``milvus+http://user:password@host:19530/database`` (or
+    ``milvus+https``): one Milvus for all of them, for more vectors than fit each process's memory."""
 
     # Tagging
     TAG_THRESHOLDS: Mapping[str, float] = field(default_factory=dict)

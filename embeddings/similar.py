@@ -19,6 +19,7 @@ import numpy as np
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from booru_ml.conf import config
 from booru_ml.progress import Advance, nobody
 from booru_ml.types import FloatArray
 from embeddings import upkeep
@@ -27,6 +28,7 @@ from embeddings.index.base import Index
 from embeddings.index.snapshots import Snapshot
 from embeddings.marks import Mark
 from embeddings.models import Vector
+from embeddings.shared import SharedSpace
 from embeddings.store import readable
 from embeddings.types import IntArray, Neighbour
 
@@ -154,12 +156,12 @@ class Spaces:
     """The spaces this process has been asked about, the latest ``KEPT``."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, str], Space] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], Space | SharedSpace] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __getitem__(self, key: tuple[str, str]) -> Space:
+    def __getitem__(self, key: tuple[str, str]) -> Space | SharedSpace:
         with self._lock:
-            space = self._held.setdefault(key, Space(*key))
+            space = self._held.setdefault(key, SharedSpace(*key) if config().VECTOR_STORE else Space(*key))
             self._held.move_to_end(key)
             while len(self._held) > KEPT:
                 self._held.popitem(last=False)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from booru_ml.types import Category, Rating
 STATUSES = ("pending", "active", "flagged", "deleted")
 TAG_CATEGORIES = tuple(category.value for category in Category if category.is_tag)
 SCHEMES = ("redis", "rediss", "sentinel", "redis+socket", "amqp", "amqps", "pyamqp", "sqs", "memory", "filesystem")
+VECTOR_STORES = ("milvus+http", "milvus+https")
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)s?")
 
 # The smallest sound value of each number.
@@ -75,7 +77,7 @@ def shape() -> list[CheckMessage]:
 
 
 def ranges() -> Iterator[CheckMessage]:
-    """E010 to E014 and W001: values out of range."""
+    """E010 to E015, E035 and W001: values out of range."""
     known = config()
     for name, least in LEAST.items():
         if getattr(known, name) < least:
@@ -94,6 +96,7 @@ def ranges() -> Iterator[CheckMessage]:
             hint="Write something like redis://127.0.0.1:6379/0.",
             id="booru_ml.E013",
         )
+    yield from _vector_store(known.VECTOR_STORE)
     for scope, rate in known.THROTTLE_RATES.items():
         if scope not in ("user", "anon") or not isinstance(rate, str) or not RATE.fullmatch(rate):
             yield Error(
@@ -145,6 +148,29 @@ def _mappings(known: Config) -> Iterator[CheckMessage]:
                 hint="Name the board's value for each; two of ours may share one of the board's.",
                 id="booru_ml.E012",
             )
+
+
+def _vector_store(address: str) -> Iterator[CheckMessage]:
+    """E015 and E035: where vectors beyond one machine are."""
+    if not address:
+        return
+    try:
+        parts = urlsplit(address)
+        sound = parts.scheme in VECTOR_STORES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        yield Error(
+            f"BOORU_ML['VECTOR_STORE'] is no vector store's address: {_without_password(address)!r}.",
+            hint="Write milvus+http://host:19530/database, or leave it empty for an index in each process.",
+            id="booru_ml.E015",
+        )
+    elif find_spec("pymilvus") is None:
+        yield Error(
+            "BOORU_ML['VECTOR_STORE'] asks for Milvus, but pymilvus is not installed.",
+            hint="pip install 'booru-ml[milvus]', or leave VECTOR_STORE empty.",
+            id="booru_ml.E035",
+        )
 
 
 def _unknown(name: str, given: Iterable[Any], known: Iterable[str]) -> Iterator[CheckMessage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from booru_ml.errors import Unavailable
 from booru_ml.host.loader import host
 from booru_ml.types import Analysis, Finding, PostFacts
 from embeddings import services as embeddings
@@ -17,6 +19,8 @@ from moderation import priority, rules, states, thresholds
 from moderation.models import Case, Decision, Flag
 from moderation.rules import FlagDraft
 from tagging.rules import ratings
+
+log = logging.getLogger(__name__)
 
 # What the queue shows of the whole picture; heads with many labels stay out of the case's row.
 SHOWN_HEADS = ("rating", "medium", "nsfw", "quality")
@@ -62,7 +66,12 @@ def _neighbours(findings: Mapping[Any, Finding]) -> dict[Any, tuple[Neighbour, .
             for post_id, finding in findings.items()
             if finding.embedding_model == version and finding.embedding.size
         }
-        answers = embeddings.near_each(list(asked.values()), model_version=version, limit=NEIGHBOURS)
+        try:
+            answers = embeddings.near_each(list(asked.values()), model_version=version, limit=NEIGHBOURS)
+        except Unavailable as error:  # a vector store of its own; an upload does not wait for it
+            missed = [str(post_id) for post_id in asked]
+            log.warning("near-duplicates not looked for: %s", error.message, extra={"post_ids": missed})
+            continue
         near |= dict(zip(asked, answers, strict=True))
     return near
 

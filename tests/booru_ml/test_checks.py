@@ -63,6 +63,10 @@ CASES = {
     ],
     "E013": [({"BROKER_URL": "127.0.0.1:6379"}, "redis://"), ({"BROKER_URL": "http://a:secret@b["}, "redis://")],
     "E014": [({"THROTTLE_RATES": {"user": "often"}}, "60/min")],
+    "E015": [
+        ({"VECTOR_STORE": "http://milvus:19530"}, "milvus+http://"),
+        ({"VECTOR_STORE": "milvus+http://a:secret@b["}, "milvus+http://"),
+    ],
     "E020": [({"POST_MODEL": ""}, "POST_MODEL")],
     "E021": [({"POST_MODEL": "board.Picture"}, "INSTALLED_APPS"), ({"POST_MODEL": "Post"}, "app_label.Model")],
     "E022": [({"FIELDS": {}}, "picture"), ({"FIELDS": {"picture": "picture", "artist": "a"}}, "artist")],
@@ -116,6 +120,11 @@ class Folder:
     name, embedding_dim, has_onnx = "plain", None, False
 
 
+def test_a_vector_store_without_its_package(settings, monkeypatch):
+    monkeypatch.setattr("booru_ml.checks.values.find_spec", lambda name: None)
+    assert "[milvus]" in found(settings, VECTOR_STORE="milvus+http://milvus")["booru_ml.E035"]
+
+
 def test_checkpoints_without_embedding_or_graph(settings, monkeypatch):
     monkeypatch.setattr("booru_ml.checks.machine.Checkpoint.read", lambda folder: Folder)
     monkeypatch.setattr("booru_ml.checks.machine._installed", lambda package: package != "torch")
@@ -140,7 +149,7 @@ def test_own_adapter_needs_no_field_map(settings, monkeypatch):
 
 
 def test_every_id_is_tested_and_documented():
-    alone = {"E030", "E032", "E034", "W030", "W032"}
+    alone = {"E030", "E032", "E034", "E035", "W030", "W032"}
     assert set(IDS) == set(CASES) | alone
     text = Path("docs/checks.md").read_text()
     assert [number for number in IDS if f"`booru_ml.{number}`" not in text] == []

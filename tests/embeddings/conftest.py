@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,14 @@ import pytest
 from embeddings import calibration, gallery, similar
 from embeddings.prototypes import Calibration
 from tests.embeddings.factories import VERSION
+from tests.embeddings.milvus import EmbeddedMilvus
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMilvus]:
+    pytest.importorskip("milvus_lite")
+    with EmbeddedMilvus(tmp_path_factory.mktemp("milvus") / "data") as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

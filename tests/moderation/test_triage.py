@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from booru_ml.errors import Unavailable
 from booru_ml.types import Refusal
 from moderation import services
 from moderation.models import Case, Decision, Flag
@@ -152,6 +153,18 @@ def test_near_duplicates_of_one_batch_and_of_earlier_posts_find_each_other(post,
     )
     named = {entry["post"] for entry in Flag.objects.get(post=late).detail["posts"]}
     assert named == {str(old.pk), str(twin.pk)}
+
+
+def test_a_vector_store_that_is_away_costs_the_duplicates_and_nothing_else(post, triage, monkeypatch) -> None:
+    def away(*args, **kwargs):
+        raise Unavailable("The vector store does not answer.", code="vector_store")
+
+    monkeypatch.setattr("embeddings.similar.nearest_each", away)
+    odd = post()
+    triage([analysis(odd.pk, PHOTO, seed=1), analysis(post().pk, seed=1)])
+    assert Case.objects.count() == 2
+    assert "duplicate" not in active(odd)
+    assert active(odd)
 
 
 def test_a_picture_that_cannot_be_analysed_is_queued_with_its_reason(post, triage) -> None:
