@@ -46,15 +46,20 @@ def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None
     try:
         info = HfApi(endpoint=endpoint).model_info(repository, revision=revision, files_metadata=True)
         listed = {item.rfilename: item for item in info.siblings or () if item.rfilename in archives.TAKEN}
-        if info.sha != revision or files.WEIGHTS not in listed:
+        if info.sha != revision or not {files.WEIGHTS, files.CONFIG} <= listed.keys():
             raise CheckpointError(
-                f"{repository} has no {files.WEIGHTS} at {revision}. Only safetensors are taken: other formats can run "
-                "code while they are read."
+                f"{repository} has no {files.CONFIG} with {files.WEIGHTS} at {revision}. Only safetensors are taken: "
+                "other formats can run code while they are read."
             )
         for name, item in listed.items():
             if (item.size or 0) > archives.limit_of(name):
                 raise CheckpointError(f"{repository}: {name} is larger than such a file may be ({item.size:,} bytes).")
-        for name, item in listed.items():
+        # Another publisher's export has a layout of its own: hundreds of megabytes that nothing would read.
+        order = sorted(listed, key=lambda name: (name != files.CONFIG, name == files.ONNX, name))
+        for name in order:
+            item = listed[name]
+            if name == files.ONNX and b'"booru"' not in (folder / files.CONFIG).read_bytes():
+                continue
             hf_hub_download(repository, name, revision=revision, local_dir=folder, endpoint=endpoint)
             if not _is(folder / name, item):
                 raise CheckpointError(f"{repository}: {name} is not the file of {revision}. Fetch it again.")

@@ -319,6 +319,23 @@ def test_a_pinned_revision_comes_without_its_pickle(shelf, hub):
     assert set(found.heads) == {"nsfw", "rating", "medium"}
     assert f"someone/Some-Tagger at {REVISION}" in (found.path / "card.md").read_text()
     assert not any(path.endswith(".bin") for path, _ in hub.asked)
+    assert found.has_onnx  # Ours; a folder without our section has somebody else's, which is not even fetched.
+
+
+def test_an_export_of_another_layout_is_not_even_fetched(shelf, hub):
+    where = f"/someone/Some-Tagger/resolve/{REVISION}/config.json"
+    listing = f"/api/models/someone/Some-Tagger/revision/{REVISION}"
+    data = json.dumps({"architecture": "mobilenetv2_100", "num_features": 1280, "num_classes": 0}).encode()
+    said = json.loads(hub.files[listing])
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    (entry,) = [item for item in said["siblings"] if item["rfilename"] == "config.json"]
+    entry |= {"blobId": blob, "size": len(data)}
+    hub.files |= {where: data, listing: json.dumps(said).encode()}
+    hub.headers[where]["ETag"] = f'"{blob}"'
+    with shelf.room() as room:
+        folder = from_hub("someone/Some-Tagger", REVISION, room, endpoint=hub.url)
+        assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "SHA256SUMS"}
+    assert not any(path.endswith(".onnx") for path, _ in hub.asked)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", REVISION[:12], REVISION.upper(), ""])
