@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandError
+from django.utils.module_loading import import_string
 
 from booru_ml.benchmarks.limit import cores
 from booru_ml.conf import config
@@ -227,6 +228,37 @@ class Forward(OnPictures):
             yield "  ".join(f"{name} {value}" for name, value in row.items())
 
 
+class Index(Kind):
+    help = "the index of similar pictures beside hnswlib, usearch and NumPy, and how fresh it is"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        rivals = ["numpy", "hnswlib", "usearch"]
+        parser.add_argument("--dimensions", type=int, nargs="+", default=[512], help="of vectors (default 512)")
+        parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 30_000], help="default 10000 30000")
+        parser.add_argument("--without", nargs="+", choices=rivals, default=[], help="leave these out")
+        parser.add_argument("--rate", type=float, default=100.0, help="vectors committed per second (default 100)")
+        parser.add_argument("--seconds", type=float, default=10.0, help="of adding (default 10); 0 leaves that out")
+        parser.add_argument("--before", type=int, default=2000, help="vectors there are before (default 2000)")
+
+    def measure(self, say: Say, options: Options) -> Report:
+        _least(1000, sizes=min(options["sizes"]))
+        _least(8, dimensions=min(options["dimensions"]))
+        if options["rate"] <= 0 or options["seconds"] < 0 or options["before"] < 1:
+            raise CommandError("--rate is more than 0, --seconds 0 or more, --before 1 or more.")
+        asked = {name: options[name] for name in ("dimensions", "sizes", "without")}
+        report: Report = {"rows": import_string("embeddings.benchmarks.index.measure")(say=say, **asked)}
+        if options["seconds"]:
+            timed = {name: options[name] for name in ("rate", "seconds", "before")}
+            report["freshness"] = import_string("embeddings.benchmarks.freshness.measure")(**timed)
+        return report
+
+    def lines(self, report: Report) -> Iterator[str]:
+        for row in report["rows"]:
+            yield "  ".join(f"{name} {value}" for name, value in row.items())
+        if "freshness" in report:
+            yield "freshness: " + "  ".join(f"{name} {value}" for name, value in report["freshness"].items())
+
+
 KINDS: dict[str, Kind] = {
     "upload": Upload(),
     "pipeline": Pipeline(),
@@ -234,6 +266,7 @@ KINDS: dict[str, Kind] = {
     "priority": Priority(),
     "growth": Growth(),
     "forward": Forward(),
+    "index": Index(),
 }
 
 
