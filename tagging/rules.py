@@ -140,7 +140,14 @@ def _quality(scores: Scores, thresholds: Thresholds) -> list[Proposal]:
     return _likeliest(scores.as_dict(), Category.QUALITY, scores, thresholds)
 
 
-HEADS = {"tags": _tags, "medium": _medium, "rating": _rating, "quality": _quality}
+HEADS = {
+    "tags": _tags,
+    "characters": _tags,
+    "artist": _tags,
+    "medium": _medium,
+    "rating": _rating,
+    "quality": _quality,
+}
 
 
 def _likeliest(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,13 @@ def facts(*tags, rating=Rating.GENERAL):
 def test_labels_over_their_thresholds_become_suggestions():
     found = proposals(finding(tags={"long_hair": 0.9, "hat": 0.34, "smile": 0.36}), (), Thresholds())
     assert named(found) == {("general", "long_hair"): 0.9, ("general", "smile"): 0.36}
+
+
+@pytest.mark.parametrize(("head", "category"), [("characters", Category.CHARACTER), ("artist", Category.ARTIST)])
+def test_closed_sets_suggest_who_is_sure_enough(head, category):
+    said = scores(head, {"miku": 0.95, "rin": 0.05}, category, "net@000000000001")
+    found = proposals(replace(finding(), scores={head: said}), (), Thresholds())
+    assert named(found) == {(str(category), "miku"): 0.95}
 
 
 def test_each_category_has_its_own_default():

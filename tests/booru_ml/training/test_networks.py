@@ -1,0 +1,187 @@
+"""``booru_train TASK --data … --out …``: from a folder of pictures to a checkpoint that the engine runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from booru_ml.checkpoint import Checkpoint, HeadKind, Label
+from booru_ml.errors import InvalidInput
+from booru_ml.training.settings import Settings, recipe, recipes
+from tests.booru_ml.training import pictures
+
+pytestmark = pytest.mark.torch
+
+QUICK = ("--size", 32, "--batch", 6, "--device", "cpu", "--augment", "none", "--schedule", "constant")
+FAST = (*QUICK, "--arch", "conv2d", "--optimiser", "sgd", "--rate", 0.03, "--backbone-rate", 0.03)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures.folder(tmp_path_factory.mktemp("set") / "drawn", split=True)
+
+
+def train(task: str, data: Path, *args: object) -> str:
+    out = StringIO()
+    call_command("booru_train", task, "--data", str(data), *map(str, args), stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_closed_set_is_learnt_reported_and_answered_by_the_engine(data: Path, tmp_path: Path) -> None:
+    from booru_ml.nn.routes import open_session
+    from booru_ml.nn.survey import read_picture
+    from booru_ml.nn.transforms import fit
+
+    out = tmp_path / "who"
+    said = train("characters", data, *FAST, "--epochs", 8, "--out", out)
+    assert "60 pictures listed, 60 kept, 3 labels: test 12, train 36, val 12" in said
+    report = json.loads((tmp_path / "who.run" / "report.json").read_text())
+    assert report["test"]["accuracy"] >= 0.9
+    assert report["test"]["long_tail"] == {"few (< 20)": {"classes": 3, "accuracy": report["test"]["balanced"]}}
+    assert [row["train"] for row in table(tmp_path / "who.run" / "per_class.csv")] == ["12", "12", "12"]
+    assert len(table(tmp_path / "who.run" / "curve.csv")) == 8
+    assert list((tmp_path / "who.run" / "logs").iterdir())
+    checkpoint = Checkpoint.load(out)
+    assert checkpoint.heads["embedding"].dim == 16
+    session = open_session(checkpoint, runtime="onnx")
+    answers = [
+        int(session.see([fit(read_picture(data / f"{n:03}.png"), checkpoint.preprocess)])["characters"].argmax())
+        for n in range(24, 30)
+    ]
+    assert sum(answer == n % 3 for n, answer in enumerate(answers, 24)) >= 5
+
+
+def test_tags_bring_their_categories_and_thresholds(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tagger"
+    train("tags", data, *FAST, "--epochs", 2, "--out", out)
+    checkpoint = Checkpoint.load(out)
+    head = checkpoint.heads["tags"]
+    assert head.kind is HeadKind.SIGMOID
+    hues, names = {f"general:hue{n}" for n in range(3)}, {f"character:who{n}" for n in range(3)}
+    found = {f"{label.category}:{label.name}" for label in head.labels}
+    assert found == hues | names | {"general:wide", "general:high"}
+    assert set(checkpoint.thresholds["tags"]) == {label.name for label in head.labels}
+
+
+def test_the_sketch_recipe_sweeps_and_tests_what_validation_chose(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "graded"
+    said = train(
+        *("quality", data, *QUICK, "--recipe", "sketch-quality", "--arch", "conv2d", "--grades", "bad", "fair", "good"),
+        *("--sweep-rates", 0.01, 0.0001, "--sweep-epochs", 1, 3, "--out", out),
+    )
+    rows = table(tmp_path / "graded.run" / "sweep.csv")
+    assert [(row["rate"], row["epochs"]) for row in rows] == [
+        ("0.01", "1"),
+        ("0.01", "3"),
+        ("0.0001", "1"),
+        ("0.0001", "3"),
+    ]
+    best = max(float(row["accuracy"]) for row in rows)
+    assert any(f"rate {float(r['rate']):g}, {r['epochs']} epochs" in said for r in rows if float(r["accuracy"]) == best)
+    head = Checkpoint.load(out).heads["quality"]
+    assert (head.kind, head.hidden, [label.name for label in head.labels]) == (
+        HeadKind.ORDINAL,
+        (100,),
+        ["bad", "fair", "good"],
+    )
+    assert {"confusion.csv", "confusion.png", "sweep.png"} <= {
+        path.name for path in (tmp_path / "graded.run").iterdir()
+    }
+    with pytest.raises(CommandError, match=r"differs in rate\. Go on"):
+        train(
+            *("quality", data, *QUICK, "--recipe", "sketch-quality", "--arch", "conv2d", "--grades", "bad", "fair"),
+            *("good", "--sweep-rates", 0.01, "--rate", 0.5, "--out", out),
+        )
+
+
+def test_pairs_of_artists_have_a_network_each(data: Path, tmp_path: Path) -> None:
+    from booru_ml.training import arguments, orders
+
+    options = dict.fromkeys(Settings.__dataclass_fields__) | {
+        "data": [data], "recipe": "artist-pixiv", "size": 32, "tile": 20, "epochs": 2, "batch": 6, "pairs": True,
+        "out": tmp_path / "artists", "arch": ["conv2d"], "device": "cpu",
+    }  # fmt: skip
+    (order,) = arguments.orders("artist", options)
+    orders.carry_out(order, lambda _: None)
+    (row,) = table(tmp_path / "artists.run" / "pairs.csv")
+    assert (row["one"], row["other"]) == ("hand0", "hand1")
+    assert float(row["low"]) < float(row["accuracy"]) < float(row["high"]) or float(row["accuracy"]) == 1.0
+    assert "240 pictures listed" in (tmp_path / "artists.run" / "data.txt").read_text(), "four tiles of each picture"
+
+
+def test_every_recipe_is_one_that_the_command_takes() -> None:
+    from booru_ml.training.architectures import PAPERS, from_name
+    from booru_ml.training.tasks import TASKS
+
+    assert recipes() == ["aniwho", "artist-pixiv", "dafre", "sketch-quality"]
+    for name in recipes():
+        said = recipe(name)
+        assert set(said.tasks) <= set(TASKS)
+        assert sum(Settings().with_(said.settings).shares) == pytest.approx(1)
+    assert {from_name(name, size=64).architecture for name in ("ResNet-14", "Conv2D", "ShallowNet")} == {
+        "resnet18", "conv2d_2layer", "shallownet",
+    }  # fmt: skip
+    assert len(PAPERS) == 12
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "message"),
+    [
+        ("characters", (), "Name the checkpoint folder"),
+        ("characters", ("--out", "x"), "Name a network by --arch"),
+        ("characters", ("--out", "x", "--arch", "resnet9000"), "knows no architecture"),
+        ("characters", ("--out", "x", "--arch", "inceptionv3", "--size", 32), "cannot take pictures of 32 pixels"),
+        ("characters", ("--out", "x", "--arch", "resnet18", "--pretrained"), "training fetches nothing"),
+        ("artist", ("--recipe", "dafre", "--out", "x"), "is for characters"),
+        ("quality", ("--dry-run",), "Name the grades"),
+        ("quality", ("--dry-run", "--grades", "bad", "good"), "not among the grades"),
+        ("rating", ("--dry-run", "--least", 99), "No picture is left"),
+    ],
+)
+def test_what_is_missing_is_said(data: Path, tmp_path: Path, task: str, args: Any, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        train(task, data, *(tmp_path / "x" if word == "x" else word for word in args))
+
+
+def test_check_reports_and_changes_nothing(data: Path) -> None:
+    before = sorted(data.parent.rglob("*"))
+    out = StringIO()
+    call_command("booru_train", "check", "--data", str(data), "--task", "rating", stdout=out)
+    assert out.getvalue() == "60 pictures listed, 60 kept, 4 labels: test 12, train 36, val 12\n"
+    assert sorted(data.parent.rglob("*")) == before
+
+
+def test_classes_are_grouped_by_what_there_was_to_learn_from() -> None:
+    from booru_ml.training.reports import Tested
+    from booru_ml.training.tasks import TASKS
+    from booru_ml.types import Category
+
+    labels = [Label(name, Category.CHARACTER) for name in "abc"]
+    said = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0, 2]]
+    truth = [(0,), (0,), (1,), (1,), (2,), (2,)]
+    found = Tested(TASKS["characters"], labels, said, truth, np.array([500, 50, 5])).summary()
+    assert found["long_tail"] == {
+        "many (> 100)": {"classes": 1, "accuracy": 1.0},
+        "medium (20–100)": {"classes": 1, "accuracy": 1.0},
+        "few (< 20)": {"classes": 1, "accuracy": 0.5},
+    }
+    assert found["accuracy_ci95"] == pytest.approx((0.4365, 0.9699), abs=1e-3)
+
+
+def test_settings_say_what_is_wrong() -> None:
+    with pytest.raises(InvalidInput, match="schedule is one of"):
+        Settings(schedule="never")
+    with pytest.raises(InvalidInput, match="no setting speed"):
+        Settings().with_({"speed": 1})

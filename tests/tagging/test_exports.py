@@ -1,0 +1,101 @@
+"""Decided posts become a folder to train with: what people said, and nothing that only a network said."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.management import call_command
+
+from booru_ml.training import manifest
+from deploy.demo.board.models import Tag
+from tagging import services
+from tests.tagging.factories import post, suggestion
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery", "media")]
+
+
+def drawn(**others):
+    picture = post(**others)
+    picture.picture.save(f"{picture.pk}.png", ContentFile(f"picture {picture.pk}".encode()))
+    return picture
+
+
+def accept(picture, name, category="general"):
+    return services.accept(suggestion_id=suggestion(picture, name, category).pk, actor=picture.uploader)
+
+
+def export(folder, *args):
+    out = StringIO()
+    call_command("booru_export", "--out", str(folder), *args, stdout=out)
+    with (folder / "manifest.csv").open(newline="") as file:
+        return out.getvalue(), {row["path"]: row for row in csv.DictReader(file)}
+
+
+def test_a_row_holds_what_people_decided(tmp_path):
+    picture = drawn(rating="g", source="https://example.org/7")
+    picture.tags.add(Tag.objects.create(name="hat"))
+    accept(picture, "miku", "character")
+    accept(picture, "q", "rating")
+    accept(picture, "sketch", "quality")
+    wrong = suggestion(picture, "sea")
+    services.reject(suggestion_id=wrong.pk, actor=picture.uploader)
+    suggestion(picture, "nobody_looked", "artist")
+    said, rows = export(tmp_path / "set")
+    assert rows == {
+        f"{picture.pk}.png": {
+            "path": f"{picture.pk}.png",
+            "character": "miku",
+            "artist": "",
+            "quality": "sketch",
+            "rating": "q",
+            "tags": "character:miku hat",
+            "rejected": "sea",
+            "group": "https://example.org/7",
+        }
+    }
+    assert said.startswith("1 decided posts")
+    (sample,) = manifest.read(tmp_path / "set", label="tags", several=True)
+    assert sample.labels == ("character:miku", "hat")
+
+
+def test_only_posts_with_a_standing_decision_of_a_person_are_written(tmp_path):
+    untouched, undone, automatic, deleted, decided = (drawn() for _ in range(5))
+    suggestion(untouched)
+    decision = accept(undone, "hat")
+    services.undo(decision_id=decision.pk, actor=undone.uploader)
+    suggestion(automatic, "sea", state="auto_applied")
+    accept(deleted, "hat")
+    deleted.status = "deleted"
+    deleted.save()
+    accept(decided, "hat")
+    said, rows = export(tmp_path / "set")
+    assert list(rows) == [f"{decided.pk}.png"]
+    assert "1 posts are gone" in said
+
+
+def test_two_characters_name_none(tmp_path):
+    picture = drawn()
+    for name in ("miku", "rin"):
+        accept(picture, name, "character")
+    _, rows = export(tmp_path / "set")
+    assert rows[f"{picture.pk}.png"]["character"] == ""
+
+
+def test_pictures_are_linked_once_and_what_was_cut_off_goes_on(tmp_path):
+    first, second = drawn(), drawn()
+    for picture in (first, second):
+        accept(picture, "hat")
+    folder = tmp_path / "set"
+    export(folder)
+    assert (folder / f"{first.pk}.png").samefile(first.picture.path)
+    (folder / f"{second.pk}.png").unlink()
+    (folder / f".{second.pk}.png.partial").write_bytes(b"half of it")
+    said, rows = export(folder, "--copy")
+    assert len(rows) == 2
+    assert "1 of their pictures there before" in said
+    copy = folder / f"{second.pk}.png"
+    assert copy.read_bytes() == Path(second.picture.path).read_bytes()
+    assert not copy.samefile(second.picture.path)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*rows, "manifest.csv"])
