@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from booru_ml.errors import BooruError, NotFound
+from booru_ml.errors import BooruError, NotFound, Unavailable
 from deploy.demo.board import insight as insights
 from deploy.demo.board import selectors, services, tagnames
 from deploy.demo.board.forms import EditForm
@@ -70,8 +70,8 @@ def similar(request: HttpRequest, post_id: int) -> HttpResponse:
     post = _visible(request, post_id)
     try:
         near = embeddings.near(post_id=post.pk, limit=SIMILAR)
-    except NotFound:
-        # Not analysed yet, or never: nothing looks alike so far.
+    except (NotFound, Unavailable):
+        # Not analysed yet, or never, or a vector store that is away: nothing looks alike so far.
         near = ()
     found = {item.post_id: item.similarity for item in near}
     posts = {item.pk: item for item in selectors.living(found, viewer=request.user)}
