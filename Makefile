@@ -46,7 +46,7 @@ $(TEST_VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 
 test: test-install ## Run every test, on SQLite and on PostgreSQL (TEST_POSTGRES_URL and TEST_REDIS_URL name servers; else embedded ones)
 	@sh tests/browser/install-chromium.sh
-	$(TEST_VENV)/bin/python -m pytest --ignore tests/faults
+	$(TEST_VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/faults
 	$(ON_POSTGRES) -m pytest -m "not browser" --ignore tests/flows/test_demo.py --ignore tests/embeddings/test_fitting.py \
 		tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows tests/faults
 

@@ -4,8 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
-_home = Path(os.environ.get("BOORU_TEST_HOME") or tempfile.mkdtemp(prefix="booru-test-"))
-os.environ["BOORU_TEST_HOME"] = str(_home)
+_root = os.environ.get("BOORU_TEST_HOME") or tempfile.mkdtemp(prefix="booru-test-")
+os.environ["BOORU_TEST_HOME"] = _root
+# Each of several processes that share the tests has a folder of its own; what its tests start inherits the name.
+_home = Path(_root) / os.environ.get("PYTEST_XDIST_WORKER", "")
+_home.mkdir(parents=True, exist_ok=True)
 os.environ["BOORU_HOME"] = str(_home)
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{_home / 'board.sqlite3'}"
 

@@ -6,11 +6,13 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+from booru_ml.conf import post_model
+
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("board", "0001_initial"),
         ("booru_ml", "0002_backfill"),
+        migrations.swappable_dependency(post_model()),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -105,7 +107,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 (
                     "post",
-                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="board.post"),
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to=post_model()),
                 ),
                 (
                     "shadow",
