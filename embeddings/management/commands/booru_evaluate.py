@@ -18,8 +18,9 @@ from booru_ml.evaluation.rating import RatingTask
 from booru_ml.evaluation.tags import Tags
 from booru_ml.evaluation.task import Task
 from embeddings.evaluation.fewshot import FewShot
+from embeddings.evaluation.size import GallerySize
 
-TASKS: tuple[type[Task], ...] = (FewShot, Characters, Artist, Quality, Tags, RatingTask, Compare)
+TASKS: tuple[type[Task], ...] = (FewShot, Characters, Artist, Quality, Tags, RatingTask, Compare, GallerySize)
 
 
 class Command(BaseCommand):

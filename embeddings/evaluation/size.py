@@ -1,0 +1,162 @@
+"""``booru_evaluate gallery``: how fast a gallery of thousands answers, and how soon a change of it is live."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from booru_ml.evaluation.task import Answer, Options, Say, Task
+
+if TYPE_CHECKING:
+    from booru_ml.types import FloatArray
+    from embeddings.gallery import Room, Snapshot
+
+VERSION = "synthetic@000000000000"
+ALIKE = 0.55
+"""Mean cosine of two pictures of one character, as measured of unseen ones."""
+STRANGERS = 3000
+CHUNK = 5000
+
+
+class GallerySize(Task):
+    name = "gallery"
+    help = "how fast a gallery of thousands answers, and how soon a change is live; synthetic, in a database of its own"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--characters", type=int, default=10_000, help="default: %(default)s")
+        parser.add_argument("--pictures", type=int, default=5, help="of each; default: %(default)s")
+        parser.add_argument("--dimension", type=int, default=512, help="of vectors; default: %(default)s")
+        parser.add_argument("--queries", type=int, default=500, help="default: %(default)s")
+        parser.add_argument("--changes", type=int, default=10, help="default: %(default)s")
+        parser.add_argument("--seed", type=int, default=0)
+
+    def ask(self, options: Options, say: Say) -> Answer:
+        from booru_ml.benchmarks.stage import stage
+        from embeddings.gallery import Room
+
+        drawn = Drawn(options["dimension"], options["seed"])
+        looks = drawn.looks(options["characters"])
+        with stage() as folder:
+            say("Filling a database …")
+            posts = _fill(drawn, looks, options["pictures"], folder)
+            room = Room()
+            load, snapshot = _timed(lambda: room.snapshot(VERSION, "picture"))
+            changes = _change(room, drawn, looks, posts[: options["changes"]])
+            snapshot = room.snapshot(VERSION, "picture")
+            asked = np.random.default_rng(options["seed"] + 1).integers(0, len(looks), options["queries"])
+            queries = drawn.pictures(looks[asked])
+            report = {
+                "characters": options["characters"],
+                "pictures": options["pictures"],
+                "dimension": options["dimension"],
+                "exemplar_mib": round(snapshot.read.vectors.nbytes / 2**20, 1),
+                "load_seconds": round(load, 2),
+                "change_p50_seconds": round(float(np.median(changes)), 3),
+                "change_max_seconds": round(max(changes), 3),
+                **_look_up(queries, snapshot),
+                "agrees_with_exact": _agreement(queries[:100], snapshot),
+            }
+        return Answer(report, [f"{name.replace('_', ' '):<24}{value}" for name, value in report.items()])
+
+
+class Drawn:
+    """Vectors that lie as an encoder's do: of the products' sum the first 64 axes hold two thirds, 256 nine tenths."""
+
+    def __init__(self, dimension: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._scale = (20 + np.arange(dimension)) ** -0.75
+        self._turn = np.linalg.qr(self._random.normal(size=(dimension, dimension)))[0]
+        self._noise = ((1 - ALIKE) / ALIKE) ** 0.5
+
+    def looks(self, count: int) -> FloatArray:
+        return self._draw(count)
+
+    def pictures(self, of: FloatArray) -> FloatArray:
+        """One of each look (N, D), normalised."""
+        from embeddings.methods import normalise
+
+        return normalise(of + self._noise * self._draw(len(of)))
+
+    def _draw(self, count: int) -> FloatArray:
+        flat = self._random.normal(size=(count, len(self._scale))) * self._scale
+        return np.asarray(flat @ self._turn, np.float32)
+
+
+def _fill(drawn: Drawn, looks: FloatArray, each: int, folder: Any) -> list[Any]:
+    """Everybody enrolled, and posts of strangers, whose ids are returned."""
+    from booru_ml.benchmarks.board import Board
+    from booru_ml.benchmarks.samples import Posts, picture
+    from embeddings.models import Subject, Support, Vector
+    from embeddings.store import encode
+
+    (folder / "picture.jpg").write_bytes(picture())
+    board = Board(Posts(), [folder / "picture.jpg"])
+
+    def posts(vectors: FloatArray) -> list[Any]:
+        ids: list[Any] = []
+        for start in range(0, len(vectors), CHUNK):
+            rows = [board.point() for _ in vectors[start : start + CHUNK]]
+            made = type(rows[0])._default_manager.bulk_create(rows)
+            ids += [post.pk for post in made]
+        blobs = (
+            Vector(post_id=post, kind="picture", model_version=VERSION, data=encode(vector))
+            for post, vector in zip(ids, vectors, strict=True)
+        )
+        Vector.objects.bulk_create(blobs, batch_size=CHUNK)
+        return ids
+
+    subjects = Subject.objects.bulk_create([Subject(name=f"character_{number}") for number in range(len(looks))])
+    owners = np.repeat(np.arange(len(looks)), each)
+    shown = posts(np.concatenate([drawn.pictures(looks[part]) for part in np.array_split(owners, 8)]))
+    Support.objects.bulk_create(
+        [Support(subject=subjects[owner], post_id=post) for owner, post in zip(owners, shown, strict=True)],
+        batch_size=CHUNK,
+    )
+    return posts(drawn.pictures(drawn.looks(STRANGERS)))
+
+
+def _change(room: Room, drawn: Drawn, looks: FloatArray, posts: Sequence[Any]) -> list[float]:
+    """Seconds from the commit of one more picture of a character until a process that answers knows of it."""
+    from embeddings import services
+    from embeddings.models import Subject
+    from embeddings.types import SupportRef
+
+    found = []
+    for subject, post in zip(Subject.objects.order_by("pk"), posts, strict=False):
+        services.add_support(subject_id=subject.pk, posts=[SupportRef(post)], actor=None)
+        seconds, snapshot = _timed(lambda: room.snapshot(VERSION, "picture"))
+        if post not in snapshot.posts:
+            raise AssertionError("the change is not in the gallery that was read after it")
+        found.append(seconds)
+    return found
+
+
+def _look_up(queries: FloatArray, snapshot: Snapshot) -> dict[str, float]:
+    from embeddings import recognition
+
+    seconds = [_timed(lambda query=query: recognition.compare(query[None], snapshot))[0] for query in queries]  # type: ignore[misc]
+    p50, p99 = np.quantile(seconds[len(seconds) // 10 :], [0.5, 0.99])  # the first ones warm the caches
+    return {"look_up_p50_ms": round(1000 * float(p50), 2), "look_up_p99_ms": round(1000 * float(p99), 2)}
+
+
+def _agreement(queries: FloatArray, snapshot: Snapshot) -> float:
+    """The share of queries whose three best are those that weighing everybody finds, in that order."""
+    from embeddings import prototypes
+
+    same = []
+    everybody = prototypes.weigh(queries, snapshot.supports, snapshot.calibration)
+    likely = prototypes.weigh_likely(queries, snapshot.supports, snapshot.calibration)
+    for row, (places, found) in enumerate(likely):
+        exact = np.argsort(-everybody.standard[row])[:3]
+        same.append(bool((places[np.argsort(-found.standard[0])[:3]] == exact).all()))
+    return float(np.mean(same))
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    found = work()
+    return time.perf_counter() - began, found
