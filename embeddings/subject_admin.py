@@ -175,9 +175,9 @@ class ChangeAdmin(ChangeAdminBase):
     def sentence(self, row: Change) -> str:
         return selectors.sentence(row)
 
-    @admin.display(description="taken back", boolean=True)
-    def is_undone(self, row: Change) -> bool:
-        return hasattr(row, "undone_by")
+    @admin.display(description="taken back")
+    def is_undone(self, row: Change) -> str:
+        return "taken back" if hasattr(row, "undone_by") else ""
 
     @admin.action(description="Take back, the latest first", permissions=["enrol"])
     def undo(self, request: HttpRequest, queryset: QuerySet[Change]) -> None:

@@ -87,7 +87,8 @@ class Preview:
     """A dry run, the likeliest posts first.
 
     ``threshold``: from where on (0–1) the gallery names anybody. Of ``total`` other posts that are analysed the nearest
-    ``compared`` were looked at. ``examples`` pictures would show the subject; ``waiting`` are not analysed yet.
+    ``compared`` were looked at; what lies farther is unlikely to be it. ``examples`` pictures would show the subject;
+    ``waiting`` are not analysed yet.
     """
 
     name: str

@@ -6,12 +6,13 @@ would be. Nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from booru_ml.conf import config
 from booru_ml.errors import InvalidInput
+from booru_ml.types import FloatArray
 from embeddings import gallery, recognition, similar
 from embeddings.calibration import active_version
 from embeddings.gallery import Snapshot
@@ -23,6 +24,7 @@ from embeddings.types import Hit, Preview, SupportRef
 LOOKED = 1000
 """The most posts that one dry run compares exactly."""
 BATCH = 100
+"""Posts compared at a time, the nearest first; it ends with the first batch in which nobody is known."""
 SHOWN = 0.02
 """Less probable posts are of no interest to anybody."""
 NEW = 0
@@ -59,19 +61,19 @@ def preview(
         instead[other.pk] = []
     if not any(row.positive for row in instead[subject.pk]):
         raise InvalidInput("Give at least one post that shows the subject.", field="posts")
-    version = active_version()
-    kinds = _KINDS[Subject.Category(subject.category)]
-    spaces: dict[str, Snapshot] = {kind: gallery.load(version, kind, instead=instead) for kind in kinds}
+    version, kinds = active_version(), _KINDS[Subject.Category(subject.category)]
+    examples = {kind: gallery.exemplars(version, kind, instead[subject.pk])[1] for kind in kinds}
+    # Where nothing shows the subject by a kind of vector, that kind has no say in the matter.
+    spaces = {kind: gallery.load(version, kind, instead=instead) for kind in kinds if len(examples[kind])}
     posts = {row.post_id for row in instead[subject.pk]}
-    candidates = _near(version, kinds, instead[subject.pk], without=posts)
-    hits = [hit for hit in _asked(version, spaces, subject.pk, candidates) if hit.probability >= SHOWN]
+    hits, compared = _asked(version, spaces, subject.pk, _near(version, examples, without=posts))
     analysed = Vector.objects.filter(model_version=version, post_id__in=posts, kind__in=kinds)
     return Preview(
         name=subject.name,
         category=subject.category,
         hits=tuple(sorted(hits, key=lambda hit: (-hit.probability, -hit.similarity))),
         threshold=config().UNKNOWN_BELOW,
-        compared=len(candidates),
+        compared=compared,
         total=_others(version, kinds[0], posts),
         examples=sum(row.positive for row in instead[subject.pk]),
         waiting=len(posts - set(analysed.values_list("post_id", flat=True))),
@@ -112,11 +114,10 @@ def _moved(row: Support, subject: Subject) -> Support:
     return row
 
 
-def _near(version: str, kinds: Sequence[str], supports: Sequence[Support], *, without: set[Any]) -> list[Any]:
-    """The posts nearest to any of the examples, by every kind of vector; ``LOOKED`` of them at most."""
+def _near(version: str, examples: Mapping[str, FloatArray], *, without: set[Any]) -> list[Any]:
+    """The posts nearest to any of the examples, by every kind of vector, nearest first; ``LOOKED`` of them at most."""
     best: dict[Any, float] = {}
-    for kind in kinds:
-        queries = gallery.exemplars(version, kind, supports)[1]
+    for kind, queries in examples.items():
         if not len(queries):
             continue
         limit = max(LOOKED // len(queries), BATCH) + len(without)
@@ -126,16 +127,23 @@ def _near(version: str, kinds: Sequence[str], supports: Sequence[Support], *, wi
     return sorted((post for post in best if post not in without), key=lambda post: -best[post])[:LOOKED]
 
 
-def _asked(version: str, spaces: dict[str, Snapshot], key: int, posts: Sequence[Any]) -> list[Hit]:
-    """What these posts would be told of the subject."""
-    hits = []
+def _asked(version: str, spaces: Mapping[str, Snapshot], key: int, posts: Sequence[Any]) -> tuple[list[Hit], int]:
+    """What these posts would be told of the subject, and how many were asked until a whole batch knew nothing of it."""
+    hits: list[Hit] = []
     for start in range(0, len(posts), BATCH):
         stored = recognition.stored_questions(posts[start : start + BATCH], version)
         questions = [replace(item, views=tuple(view for view in item.views if view.kind in spaces)) for item in stored]
         answers = recognition.answer(questions, read=lambda _, kind: spaces[kind])
-        for item, matches in zip(questions, answers, strict=True):
-            hits += [Hit.of(item.post_id, match) for match in matches if match.subject_id == key]
-    return hits
+        found = [
+            Hit.of(item.post_id, match)
+            for item, matches in zip(questions, answers, strict=True)
+            for match in matches
+            if match.subject_id == key and match.probability >= SHOWN
+        ]
+        hits += found
+        if not found:
+            return hits, min(start + BATCH, len(posts))
+    return hits, len(posts)
 
 
 def _others(version: str, kind: str, without: set[Any]) -> int:

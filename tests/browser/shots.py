@@ -46,6 +46,9 @@ def main() -> None:
         _take(page, "post")
         page.goto(f"{root}/posts")
         _take(page, "board")
+        known = page.request.get(f"{root}/booru/api/characters/").json()["results"]
+        page.goto(f"{root}/admin/booru_tagging/sweep/preview/?subject={known[0]['id']}")
+        _take(page, "dry-run")
         _make_work(page, root, home)
         page.goto(f"{root}/admin/booru_ml/queue/")
         _take(page, "jobs")
