@@ -70,6 +70,7 @@ class Artist(Measured):
                 f"  area under the ROC of two artists, mean of all pairs: {np.nanmean(pairs):.3f}; "
                 + _extremes(classes, pairs),
             ),
+            pairs={"Two artists at a time: area under the ROC": pairs},
         )
 
     def figures(self, found: Findings, told: Mapping[str, Interval]) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from booru_ml.evaluation.task import Answer, Options, Say, Task
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
-    from booru_ml.evaluation.answers import Answers
+    from booru_ml.evaluation.answers import Answers, Table
     from booru_ml.types import PixelArray
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
@@ -25,13 +25,15 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints"
 @dataclass(frozen=True, slots=True)
 class Findings:
     """``answers`` are what the figures come from; ``figures`` stand in the JSON as they are, ``notes`` are for people
-    only; ``unreadable``: pictures left out; ``frame``: what was looked at for a row, where that is not the file."""
+    only; ``unreadable``: pictures left out; ``frame``: what was looked at for a row, where that is not the file;
+    ``pairs``: tables of classes by classes for the report, by title."""
 
     answers: Answers
     unreadable: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     frame: Callable[[int], PixelArray] | None = None
+    pairs: Mapping[str, Table] = field(default_factory=dict)
 
 
 class Measured(Task):

@@ -3,56 +3,32 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
 from booru_ml.evaluation.answers import Answers, numbered
 from booru_ml.evaluation.degrade import GRADES, degrade
+from booru_ml.evaluation.grading import LOOKS, Graded, cross_validated, grey, inputs_of, tracked
 from booru_ml.evaluation.measured import Findings, Measured
-from booru_ml.evaluation.pictures import Material, ask, columns, frames_of, gather, keep_pixels
+from booru_ml.evaluation.pictures import Change, Material, ask, columns, frames_of, gather
 from booru_ml.nn.survey import read_picture
-from booru_ml.progress import track
 from booru_ml.training import manifest
-from booru_ml.types import FloatArray, PixelArray
+from booru_ml.types import PixelArray
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.evaluation.task import Options, Say
 
-RIDGE = 1e-3
 NO_SKETCH = "color"
 """What the column ``kind`` calls a picture that is no sketch."""
-
-Change = Callable[[PixelArray], PixelArray]
-
-
-def _middle(frame: PixelArray) -> PixelArray:
-    height, width = frame.shape[:2]
-    return frame[height // 10 : height - height // 10, width // 10 : width - width // 10]
-
-
-def _half(frame: PixelArray) -> PixelArray:
-    image = Image.fromarray(frame)
-    return np.asarray(image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX))
-
-
-LOOKS: Mapping[str, Change] = {"middle 80 %": _middle, "half size": _half}
-"""Looks at which a grade should stay what it is."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Graded:
-    """Answers to the pictures as they are, and to each look at them."""
-
-    whole: Answers
-    looks: Mapping[str, Answers]
+FINISHED = "finished"
+"""The grade by which a head says so."""
 
 
 class Quality(Measured):
@@ -70,6 +46,7 @@ class Quality(Measured):
         )
         parser.add_argument("--order", nargs="+", metavar="GRADE", help="the grades in order, where they are words")
         parser.add_argument("--head", default="quality", help="the checkpoint's head; default: %(default)s")
+        parser.add_argument("--group", default="group", help="column of what folds never share; default: %(default)s")
         parser.add_argument("--folds", type=int, default=5, help="where a head has to be fitted; default: %(default)s")
         parser.add_argument(
             "--fit", action="store_true", help="fit a head even where the checkpoint's knows the grades"
@@ -77,13 +54,15 @@ class Quality(Measured):
         parser.add_argument("--split", help="only rows of this split, where a manifest has the column")
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
-        graded = options["label"] in columns(options["data"])
-        return _given(checkpoint, options, say) if graded else _spoilt(checkpoint, options, say)
+        known = columns(options["data"])
+        # Only a manifest that says nothing of quality asks for made grades; a column's misspelt name does not.
+        ungraded = bool(known) and options["label"] == "quality" and "quality" not in known
+        return _spoilt(checkpoint, options, say) if ungraded else _given(checkpoint, options, say)
 
 
 def _given(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     """Grades that stand in the manifest: by the checkpoint's own head if it knows them, else by a fitted one."""
-    samples = manifest.read(options["data"], label=options["label"], split=options["split"])
+    samples = manifest.read(options["data"], label=options["label"], group=options["group"], split=options["split"])
     material = gather(samples, say)
     head = checkpoint.heads.get(options["head"])
     known = [label.name for label in head.labels] if head and head.scored else []
@@ -102,7 +81,7 @@ def _given(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     truth = numbered(material.labels, order, "--order")
     paths = tuple(sample.path for sample in material.samples)
     blank = Answers(order, paths, material.groups, truth, np.zeros((len(truth), len(order))))
-    graded = _cross_validated(checkpoint, options, blank, lambda: frames_of(material.samples))
+    graded = cross_validated(checkpoint, options, blank, lambda: frames_of(material.samples))
     return _findings(graded, material, f"graded by a head that was fitted on the other of {options['folds']} folds")
 
 
@@ -110,7 +89,7 @@ def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     """Grades that were made: every sketch in grey, spoilt by degrees; and, where some are none, which are sketches."""
     weak = "kind" in columns(options["data"])
     label = "kind" if weak else "character"
-    material = gather(manifest.read(options["data"], label=label, split=options["split"]), say)
+    material = gather(manifest.read(options["data"], label=label, group=options["group"], split=options["split"]), say)
     sketches = [one for one in material.samples if not weak or one.label != NO_SKETCH]
     if len(sketches) < 2:
         raise InvalidInput(f"{options['data']}: kind calls all pictures {NO_SKETCH}; none is left to be graded.")
@@ -125,7 +104,7 @@ def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     groups = np.array([sketches[number].group for number, _ in every])
     paths = tuple(sketches[number].path for number, _ in every)
     blank = Answers(GRADES, paths, groups, truth, np.zeros((len(truth), len(GRADES))))
-    graded = _cross_validated(checkpoint, options, blank, lambda: map(frame, range(len(every))))
+    graded = cross_validated(checkpoint, options, blank, lambda: map(frame, range(len(every))))
     said = f"{len(sketches)} drawings in grey, spoilt by degrees: the grades are SYNTHETIC, no person gave them"
     found = replace(_findings(graded, material, said), frame=frame)
     found = replace(found, figures={**found.figures, "synthetic": True})
@@ -134,35 +113,6 @@ def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     figures = _no_sketch(checkpoint, options, material)
     note = "  no sketch, in grey, by weak labels: " + _told(figures)
     return replace(found, figures={**found.figures, "no_sketch": figures}, notes=(*found.notes, note))
-
-
-def _cross_validated(
-    checkpoint: Checkpoint, options: Options, blank: Answers, frames: Callable[[], Iterable[PixelArray]]
-) -> Graded:
-    """Answers of ordinal heads on frozen features, each fitted on other groups: on pictures as they are and looked at
-    otherwise, so that framing and size are no evidence."""
-    from booru_ml.training.features import Frozen
-    from booru_ml.training.ordinal import fit
-
-    cut = cutting.folds(blank.truth, blank.groups, options["folds"], seed=options["seed"])
-    frozen = Frozen(checkpoint)
-    small: list[FloatArray] = []
-    inputs = _inputs(checkpoint, options["head"])
-    whole = frozen.inputs(_tracked(keep_pixels(frames(), small), len(blank), "as they are"), inputs)
-    looks = {
-        name: frozen.inputs(_tracked(map(change, frames()), len(blank), name), inputs) for name, change in LOOKS.items()
-    }
-    said = {name: np.zeros_like(blank.chances) for name in ("", *looks)}
-    floor = np.zeros(len(blank), bool)
-    for fold in cut:
-        rows = np.concatenate([table[fold.fitted] for table in (whole, *looks.values())])
-        grades = np.tile(blank.truth[fold.fitted], 1 + len(looks))
-        head = fit(rows, grades, count=len(blank.classes), ridge=RIDGE)
-        for name, table in {"": whole, **looks}.items():
-            said[name][fold.asked] = head.probabilities(table[fold.asked])
-        floor[fold.asked] = cutting.nearest(np.stack(small), blank.truth, fold)
-    answers = {name: replace(blank, chances=chances, floor=floor) for name, chances in said.items()}
-    return Graded(answers.pop(""), answers)
 
 
 def _no_sketch(checkpoint: Checkpoint, options: Options, material: Material) -> dict[str, float]:
@@ -175,18 +125,24 @@ def _no_sketch(checkpoint: Checkpoint, options: Options, material: Material) -> 
     from booru_ml.training.features import Frozen
 
     truth = np.array([one.label == NO_SKETCH for one in material.samples], np.int64)
-    grey = (degrade(frame, 0, np.random.default_rng(0)) for frame in frames_of(material.samples))
-    rows = Frozen(checkpoint).inputs(_tracked(grey, len(truth), "in grey"), _inputs(checkpoint, options["head"]))
+    frames = tracked(frames_of(material.samples, grey), len(truth), "in grey")
+    rows = Frozen(checkpoint).inputs(frames, inputs_of(checkpoint, options["head"]))
     chance = np.zeros(len(truth))
     for fold in cutting.folds(truth, material.groups, options["folds"], seed=options["seed"]):
         head = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000, class_weight="balanced"))
         chance[fold.asked] = head.fit(rows[fold.fitted], truth[fold.fitted]).predict_proba(rows[fold.asked])[:, 1]
     said, none = chance >= 0.5, truth == 1
-    return {
+    figures = {
         "auroc": float(roc_auc_score(truth, chance)),
         "found": float(said[none].mean()),
         "sketches_refused": float(said[~none].mean()),
     }
+    own = checkpoint.heads.get(options["head"])
+    if own and FINISHED in [label.name for label in own.labels]:
+        column = [label.name for label in own.labels].index(FINISHED)
+        calm = ask(checkpoint, material.samples, [own.name], change=grey)[own.name][:, column]
+        figures["own_head_auroc"] = float(roc_auc_score(truth, calm))
+    return figures
 
 
 def _findings(graded: Graded, material: Material, how: str) -> Findings:
@@ -220,12 +176,6 @@ def _binary(answers: Answers) -> dict[str, float]:
     }
 
 
-def _inputs(checkpoint: Checkpoint, head: str) -> tuple[str, ...]:
-    """What the checkpoint's own head sees, else the pooled features."""
-    declared = checkpoint.heads.get(head)
-    return declared.inputs if declared and declared.scored and not declared.source else ("pooled",)
-
-
 def _order(found: Sequence[str], known: Sequence[str], given: Sequence[str] | None) -> tuple[str, ...]:
     """The grades in order: as ``given``, by number, or as the checkpoint's head has them. Raises ``InvalidInput``."""
     if given or set(found) <= set(known):
@@ -236,10 +186,6 @@ def _order(found: Sequence[str], known: Sequence[str], given: Sequence[str] | No
         if len(found) == 2:
             return tuple(found)
         raise InvalidInput(f"Say in which --order the grades stand: {', '.join(found[:10])}.") from None
-
-
-def _tracked(frames: Iterable[PixelArray], total: int, what: str) -> Iterator[PixelArray]:
-    return track(frames, f"Looking, {what}", total=total)
 
 
 def _told(figures: Mapping[str, float]) -> str:

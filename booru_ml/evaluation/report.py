@@ -54,9 +54,15 @@ def _of_one(found: Findings) -> list[str]:
     table = np.zeros((len(answers.classes), len(answers.classes)))
     np.add.at(table, (answers.truth, answers.said), 1)
     small = len(answers.classes) <= LARGEST
-    confusion = _image(_matrix(table, answers.classes)) if small else _confusions(table, answers.classes)
+    confusion = (
+        _image(_matrix(table, answers.classes, "said", "true")) if small else _confusions(table, answers.classes)
+    )
+    pairs = [
+        _section(title, _image(_matrix(found.pairs[title], answers.classes, "", ""))) for title in found.pairs if small
+    ]
     return [
         _section("What is taken for what", confusion),
+        *pairs,
         _section("Classes, from the worst", _classes(table, answers.classes)),
         _section("Worst mistakes", _mistakes(found)),
     ]
@@ -82,19 +88,24 @@ def _reliability(answers: Answers) -> Figure:
     return figure
 
 
-def _matrix(table: Table, classes: Sequence[str]) -> Figure:
+def _matrix(table: Table, classes: Sequence[str], across: str, down: str) -> Figure:
+    """Counts, coloured by their share of the row, or shares, coloured as they are."""
     from matplotlib.figure import Figure
 
     side = max(3.5, 0.32 * len(classes) + 1.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(table / np.maximum(1, table.sum(axis=1, keepdims=True)), cmap="Blues", vmin=0, vmax=1)
+    counts = bool(np.nanmax(table) > 1)
+    shade = table / np.maximum(1, table.sum(axis=1, keepdims=True)) if counts else table
+    axes.imshow(shade, cmap="Blues", vmin=0 if counts else 0.5, vmax=1)
     places = range(len(classes))
     axes.set_xticks(places, classes, rotation=90)
     axes.set_yticks(places, classes)
-    axes.set(xlabel="said", ylabel="true")
-    for row, column in zip(*np.nonzero(table), strict=True):
-        axes.text(column, row, str(int(table[row, column])), ha="center", va="center", fontsize=7, color="#333")
+    axes.set(xlabel=across, ylabel=down)
+    for row, column in zip(*np.nonzero(np.nan_to_num(table)), strict=True):
+        text = str(int(table[row, column])) if counts else f"{table[row, column]:.2f}"[1:].replace(".00", "1")
+        colour = "white" if shade[row, column] > (0.5 if counts else 0.8) else "#333"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     return figure
 
 

@@ -133,15 +133,15 @@ def test_quality_by_own_head_by_a_fitted_one_and_by_made_grades(checkpoint: Path
     assert "own head quality" in said
     assert {"qwk", "spearman", "mae", "invariance", "pixel_1nn"} <= figures.keys()
     # The ground gets darker from finish to finish.
-    fitted = rewritten(data, tmp_path / "fitted" / "set", quality=lambda n, _: 1 + n % 4)
+    fitted = rewritten(data, tmp_path / "fitted" / "set", quality=lambda n, _: 1 + n % 4 if n < 32 else "")
     figures, said, _ = evaluate("quality", "--data", fitted, "--model", checkpoint, "--folds", 3)
     assert "was fitted on the other of 3 folds" in said
     assert figures["qwk"] > 0.5
     assert set(figures["invariance"]) == {"middle 80 %", "half size"}
-    kinds = rewritten(data, tmp_path / "kinds" / "set", kind=lambda n, _: ("color", "lineart")[n % 2])
+    kinds = rewritten(data, tmp_path / "kinds" / "set", kind=lambda n, _: ("color", "lineart")[n % 2] if n < 16 else "")
     figures, said, _ = evaluate("quality", "--data", kinds, "--model", checkpoint, "--folds", 3)
     assert "SYNTHETIC" in said
-    assert figures["pictures"] == 24 * 5
+    assert figures["pictures"] == 8 * 5
     assert set(figures["no_sketch"]) == {"auroc", "found", "sketches_refused"}
 
 
@@ -175,6 +175,8 @@ def test_what_is_wrong_is_said(checkpoint: Path, data: Path, tmp_path: Path) -> 
     alone = rewritten(data, tmp_path / "alone" / "set", artist=lambda _, row: row["character"])
     with pytest.raises(CommandError, match="pictures of two characters"):
         evaluate("artist", "--data", alone, "--model", checkpoint)
+    with pytest.raises(CommandError, match=r"lacks the column\(s\) grade"):
+        evaluate("quality", "--data", data, "--model", checkpoint, "--label", "grade")
     words = rewritten(data, tmp_path / "words" / "set", quality=lambda n, _: ("meh", "nice", "great")[n % 3])
     with pytest.raises(CommandError, match="in which --order"):
         evaluate("quality", "--data", words, "--model", checkpoint)
