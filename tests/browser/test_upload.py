@@ -36,8 +36,8 @@ def test_an_uploader_sees_accepts_and_undoes_a_suggestion(page: Any, board: Any,
     page.goto(f"{board.url}/posts/new")
     page.set_input_files("input[type=file]", path)
     page.check("input[name=rating][value=g]")
-    page.click("button:has-text('Upload')")
-    page.wait_for_selector("a[href*='/posts/']")
+    with page.expect_navigation():
+        page.click("button:has-text('Upload')")
     post = Post.objects.order_by("-pk").first()
     assert post is not None
     page.goto(f"{board.url}/posts/{post.pk}")
