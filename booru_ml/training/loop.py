@@ -156,7 +156,9 @@ def _finish_epoch(
         figures = [dict(examine(kept.eval()))]
     # One process looks; all have to agree on what follows from it.
     broadcast_object_list(figures)
-    row = {"epoch": where.epoch + 1, "train_loss": where.total / (deal.steps * settings.accumulate)}
+    mean = where.total / (deal.steps * settings.accumulate)
+    (mean,) = accelerator.reduce(torch.tensor([mean], device=accelerator.device), reduction="mean").tolist()
+    row = {"epoch": where.epoch + 1, "train_loss": mean}
     row |= {f"val_{name}": value for name, value in figures[0].items()}
     where.curve.append(row)
     if "loss" in figures[0]:
