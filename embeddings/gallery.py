@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -78,11 +78,11 @@ class _Row(NamedTuple):
     post_id: Any
     kind: str
     number: int
-    box: Any
     positive: bool
     weight: float
     name: str
     category: str
+    box: Any = None
 
 
 _Exhibit = tuple[_Row, Key]
@@ -238,12 +238,16 @@ def _rows(model_version: str, kind: str, instead: Mapping[int, Sequence[Support]
     category = Subject.Category.ARTIST if kind == Vector.Kind.STYLE else Subject.Category.CHARACTER
     saved = Support.objects.filter(subject__enabled=True, subject__category=category)
     saved = saved.exclude(subject_id__in=list(instead)) if instead else saved
-    own = _Row._fields[:-2]
-    columns = (*own, "subject__name", "subject__category")
-    rows = [_Row._make(row) for row in saved.order_by("subject_id", "id").values_list(*columns)]
+    own, boxes = _Row._fields[:-3], ("box",) if kind == Vector.Kind.FACE else ()
+    columns = (*own, "subject__name", "subject__category", *boxes)
+    rows = [
+        _Row._make((*row, None)[: len(_Row._fields)])
+        for row in saved.order_by("subject_id", "id").values_list(*columns)
+    ]
     tried = [row for given in instead.values() for row in given if row.subject.category == category]
     rows += [
-        _Row._make((*(getattr(row, name) for name in own), row.subject.name, row.subject.category)) for row in tried
+        _Row._make((*(getattr(row, name) for name in own), row.subject.name, row.subject.category, row.box))
+        for row in tried
     ]
     others = [row.post_id for row in tried]
     return rows, shown.headers(model_version, kind, saved.values("post_id"), others)
@@ -251,6 +255,8 @@ def _rows(model_version: str, kind: str, instead: Mapping[int, Sequence[Support]
 
 def _covering(exhibits: list[_Exhibit], vectors: FloatArray) -> tuple[list[_Exhibit], FloatArray]:
     """At most ``EXEMPLARS`` of each subject, which leave none of its looks out."""
+    if max(Counter(row.subject_id for row, _ in exhibits).values(), default=0) <= EXEMPLARS:
+        return exhibits, vectors
     kept: list[int] = []
     start = 0
     for _, own in groupby(exhibits, key=lambda item: item[0].subject_id):
@@ -258,7 +264,7 @@ def _covering(exhibits: list[_Exhibit], vectors: FloatArray) -> tuple[list[_Exhi
         span = vectors[start : start + len(weights)]
         kept += (start + farthest_points(span, EXEMPLARS, weights)).tolist()
         start += len(weights)
-    return ([exhibits[row] for row in kept], vectors[kept]) if len(kept) < len(exhibits) else (exhibits, vectors)
+    return [exhibits[row] for row in kept], vectors[kept]
 
 
 def _former(

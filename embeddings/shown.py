@@ -67,8 +67,10 @@ def headers(model_version: str, kind: str, posts: QuerySet[Any] | None, others: 
     asked += [space.filter(post_id__in=others[start : start + CHUNK]) for start in range(0, len(others), CHUNK)]
     found: dict[Any, dict[Key, Header]] = defaultdict(dict)
     for rows in asked:
-        for id_, stamp, post_id, number, box in rows.values_list("id", "stamp", "post_id", "number", "box"):
-            found[post_id][id_, stamp] = Header((id_, stamp), number, box_of(box))
+        # Only faces have boxes, and JSON takes its time.
+        boxes = ("box",) if kind == Vector.Kind.FACE else ()
+        for id_, stamp, post_id, number, *box in rows.values_list("id", "stamp", "post_id", "number", *boxes):
+            found[post_id][id_, stamp] = Header((id_, stamp), number, box_of(box[0]) if box else None)
     return {post_id: sorted(own.values(), key=lambda item: item.number) for post_id, own in found.items()}
 
 
