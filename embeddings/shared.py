@@ -13,6 +13,7 @@ import hashlib
 import logging
 import secrets
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -179,8 +180,11 @@ class SharedSpace:
             if old:
                 MilvusIndex(self._store, old, 0).drop()
                 rows.update(name="", complete=False)
-        while (written := self.step()) is not None:
-            advance(written)
+        while self.rows.exists() and not rows.filter(complete=True).exists():
+            written = self.step()
+            if written is None:  # another process helps
+                time.sleep(0.1)
+            advance(written or 0)
 
     def _begin(self, row: Collection, index: MilvusIndex) -> None:
         """The mark is taken before the first row is copied, so what is committed out of order meanwhile comes later."""

@@ -8,12 +8,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from booru_ml.conf import config
+from booru_ml.errors import Unavailable
 from booru_ml.progress import progress
 from embeddings import upkeep
 from embeddings.index import snapshots
 from embeddings.index.graph import GraphIndex
 from embeddings.marks import Mark
 from embeddings.models import Vector
+from embeddings.shared import SharedSpace
 from embeddings.similar import Space
 
 STEP = 512
@@ -40,7 +43,21 @@ class Command(BaseCommand):
         if not spaces:
             raise CommandError("There are no such vectors. Analyse some posts first, or look at --kind and --model.")
         for model_version, kind in spaces:
-            self._build(Space(model_version, kind), options["threads"])
+            if config().VECTOR_STORE:
+                self._share(SharedSpace(model_version, kind))
+            else:
+                self._build(Space(model_version, kind), options["threads"])
+
+    def _share(self, space: SharedSpace) -> None:
+        """All processes have one index: it is made anew for all of them."""
+        started, count = time.monotonic(), space.rows.count()
+        try:
+            with progress(f"copying {space.kind}s", total=count) as advance:
+                space.rebuild(advance)
+        except Unavailable as error:
+            raise CommandError(error.message) from error
+        seconds = time.monotonic() - started
+        self.stdout.write(f"{space.model_version} {space.kind}: {count} vectors, Milvus, {seconds:.1f} s")
 
     def _build(self, space: Space, threads: int) -> None:
         started = time.monotonic()
