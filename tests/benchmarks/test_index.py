@@ -19,8 +19,7 @@ def bench(**options) -> dict:
 
 @pytest.mark.usefixtures("media")
 def test_the_index_is_compared_with_what_is_installed_and_new_vectors_are_found(monkeypatch):
-    monkeypatch.setattr(rivals.choose, "FAISS_FROM", 500)
-    monkeypatch.setattr(rivals.choose, "GRAPH_FROM", 1000)
+    monkeypatch.setattr(rivals.choose, "FAISS_FROM", 1000)
     report = bench(dimensions=[64], sizes=[2000], seconds=0.5, before=50)
     rows = {row["index"]: row for row in report["rows"]}
     assert set(rows) == {name for name in rivals.RIVALS if not rivals.missing(name)}

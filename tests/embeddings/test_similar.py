@@ -9,7 +9,7 @@ from django.db import transaction
 from booru_ml.errors import InvalidInput, NotFound
 from embeddings import services, similar
 from embeddings.index import choose
-from embeddings.index.flat import FlatIndex
+from embeddings.index.graph import GraphIndex
 from embeddings.models import Vector
 from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen, unit
 
@@ -101,7 +101,7 @@ class TestNear:
         after = services.near(post_id=shown[0].pk)
         assert [item.post_id for item in after] == [item.post_id for item in before]
         np.testing.assert_allclose([i.similarity for i in after], [i.similarity for i in before], atol=1e-5)
-        assert isinstance(similar.spaces[VERSION, "picture"].index, FlatIndex)
+        assert isinstance(similar.spaces[VERSION, "picture"].index, GraphIndex)
 
     def test_a_re_encoded_copy_is_a_twin_and_a_similar_picture_is_none(self):
         draw = Artist()

@@ -33,8 +33,7 @@ COUNT = 400
 @pytest.fixture(autouse=True)
 def large_soon(monkeypatch: pytest.MonkeyPatch, settings, tmp_path: Path) -> Iterator[Path]:
     """A few hundred vectors are many. Gives the folder of the snapshots."""
-    monkeypatch.setattr(choose, "FAISS_FROM", 50)
-    monkeypatch.setattr(choose, "GRAPH_FROM", 100)
+    monkeypatch.setattr(choose, "FAISS_FROM", 100)
     monkeypatch.setattr(upkeep, "FOLD_FROM", 40)
     monkeypatch.setattr(similar, "RECONCILE_SECONDS", 0.0)
     settings.BOORU_ML = {**settings.BOORU_ML, "CACHE_DIR": str(tmp_path)}
