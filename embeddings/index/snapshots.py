@@ -84,6 +84,7 @@ def load(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> Snapshot | Non
             if head["format"] != FORMAT or not wanted(head["about"]):
                 log.warning("The index in %s is of something else; it is built from the database again.", path)
                 return None
+            tuned = {key: head[key] for key in ("effort", "recall", "tuned_at")}
             slots = np.frombuffer(file.read(8 * head["size"]), dtype="<i8").astype(np.int64)
             faiss = load_faiss()
             graph = faiss.read_index(faiss.PyCallbackIOReader(file.read, _CHUNK))
@@ -92,9 +93,7 @@ def load(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> Snapshot | Non
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         log.warning("The index in %s cannot be read; it is built from the database again: %s", path, error)
         return None
-    tuned = {key: head[key] for key in ("effort", "recall", "tuned_at")}
-    index = GraphIndex.of(graph, slots, **tuned)
-    return Snapshot(index, head["about"])
+    return Snapshot(GraphIndex.of(graph, slots, **tuned), head["about"])
 
 
 def size_of(path: Path) -> int:
