@@ -18,11 +18,19 @@ from tests.contracts import frames
 
 pytest.importorskip("timm", reason="needs booru-ml[train]")
 
-# The published folders' own arguments; depth and, for two of them, width are reduced, which only weights depend on.
+# The published folders' own arguments; depth and width are reduced, on which only the weights' sizes depend.
 FAMILY: dict[str, tuple[str, dict[str, Any]]] = {
     "wd-vit-tagger-v3": (
         "vit_base_patch16_224",
-        {"img_size": 448, "class_token": False, "global_pool": "avg", "fc_norm": False, "depth": 1},
+        {
+            "img_size": 448,
+            "class_token": False,
+            "global_pool": "avg",
+            "fc_norm": False,
+            "depth": 1,
+            "embed_dim": 192,
+            "num_heads": 3,
+        },
     ),
     "wd-swinv2-tagger-v3": (
         "swinv2_base_window8_256",
@@ -30,7 +38,7 @@ FAMILY: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "wd-convnext-tagger-v3": ("convnext_base", {"depths": [1, 1, 1, 1], "dims": [16, 32, 64, 128]}),
 }
-WIDTHS = {"wd-vit-tagger-v3": 768, "wd-swinv2-tagger-v3": 256, "wd-convnext-tagger-v3": 128}
+WIDTHS = {"wd-vit-tagger-v3": 192, "wd-swinv2-tagger-v3": 256, "wd-convnext-tagger-v3": 128}
 SURE = {"sensitive": 2.0, "1girl": 4.0, "hatsune_miku": 3.0}
 """What the networks are made to be sure of, in logits; of everything else they are sure that it is not there."""
 
