@@ -30,7 +30,7 @@ SINKS = (
     "moderation.services.triage",
 )
 
-# What workers do while there are no pictures, a slice at a time. Each is ``f() -> int``: how much it did, 0 for nothing.
+# What workers do while there are no pictures, a slice at a time. Each is ``f() -> int``: how much it did, 0: nothing.
 CHORES = ("tagging.sweeper.advance_quietly",)
 
 # Where workers find the queries by picture (a module that is a ``booru_ml.pipeline.queries.Desk``).
