@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from booru_ml.errors import InvalidInput
+from booru_ml.errors import CheckpointError, InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
 from booru_ml.evaluation.answers import Answers, Table
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
 
 STRIDES = (8, 16)
+WIDEST = 128
+"""Channels of a map at most; those of a wider one are mixed down, as the numbers kept grow with their square."""
 
 
 class Artist(Measured):
@@ -92,10 +95,9 @@ def drawn(checkpoint: Checkpoint, samples: Sequence[Sample]) -> FloatArray:
     """
     import torch
 
-    from booru_ml.nn.backbones import stage_of_stride
     from booru_ml.training.features import Frozen
 
-    stages = [stage_of_stride(Frozen(checkpoint).backbone.model, stride) for stride in STRIDES]
+    stages = _stages(checkpoint)
     frames = track(frames_of(samples), "Looking at how they are drawn", total=len(samples))
     rows = [
         torch.cat([_correlations(each) for each in maps], dim=1).numpy()
@@ -104,11 +106,28 @@ def drawn(checkpoint: Checkpoint, samples: Sequence[Sample]) -> FloatArray:
     return np.concatenate(rows)
 
 
+def _stages(checkpoint: Checkpoint) -> list[int]:
+    """The last map of each of ``STRIDES`` that the backbone has; plain vision transformers have one of them."""
+    from booru_ml.nn.backbones import stage_of_stride
+    from booru_ml.training.features import Frozen
+
+    model, found = Frozen(checkpoint).backbone.model, []
+    for stride in STRIDES:
+        with suppress(CheckpointError):
+            found.append(stage_of_stride(model, stride))
+    if not found:
+        raise InvalidInput(f"{checkpoint.name} has no feature map of stride {' or '.join(map(str, STRIDES))}.")
+    return found
+
+
 def _correlations(maps: Tensor) -> Tensor:
     """B × C·(C−1)/2 of maps (B, C, H, W): of each two channels, over the places of a picture."""
     import torch
 
     flat = maps.flatten(2).float()
+    if flat.shape[1] > WIDEST:
+        # A random mixture keeps distances, and so correlations, nearly as they are (Johnson & Lindenstrauss 1984).
+        flat = torch.randn(WIDEST, flat.shape[1], generator=torch.Generator().manual_seed(0)) @ flat
     flat = torch.nn.functional.normalize(flat - flat.mean(dim=2, keepdim=True), dim=2)
     across, down = torch.triu_indices(flat.shape[1], flat.shape[1], 1)
     return (flat @ flat.transpose(1, 2))[:, across, down]
