@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+Seconds = tuple[float, float]
 SIDE = 512
 CHUNK = 5000
 
@@ -69,18 +70,17 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         "posts": asked.posts,
         "subjects": asked.subjects,
         "shots": asked.shots,
-        "preview": {
-            "first_cpu_seconds": round(first, 2),
-            "median_cpu_seconds": round(statistics.median(again), 2),
-            "compared": found.compared,
-            "named": found.count,
-        },
-        "checkup": {
-            "first_cpu_seconds": round(health_first, 2),
-            "median_cpu_seconds": round(statistics.median(health), 3),
-            "fifty_cpu_seconds": round(page, 2),
-        },
+        "preview": _said(first=[first], median=again) | {"compared": found.compared, "named": found.count},
+        "checkup": _said(first=[health_first], median=health, fifty=[page]),
     }
+
+
+def _said(**taken: list[Seconds]) -> dict[str, float]:
+    report = {}
+    for name, times in taken.items():
+        report[f"{name}_seconds"] = round(statistics.median(wall for wall, _ in times), 3)
+        report[f"{name}_cpu_seconds"] = round(statistics.median(processor for _, processor in times), 3)
+    return report
 
 
 def _posts(count: int) -> list[Any]:
@@ -114,11 +114,11 @@ def _unit(vectors: Any) -> Any:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _timed(verb: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of processor time: other work on the machine stretches the wall clock."""
-    begun = time.process_time()
+def _timed(verb: Callable[[], Any]) -> tuple[Seconds, Any]:
+    """Wall and processor seconds, of which other work on the machine stretches the first."""
+    wall, processor = time.perf_counter(), time.process_time()
     answer = verb()
-    return time.process_time() - begun, answer
+    return (time.perf_counter() - wall, time.process_time() - processor), answer
 
 
 if __name__ == "__main__":
