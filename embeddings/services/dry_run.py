@@ -30,7 +30,7 @@ SHOWN = 0.02
 NEW = 0
 """Stands for the id of a subject that is not written yet."""
 
-_KINDS = {
+_KINDS: dict[str, tuple[str, ...]] = {
     Subject.Category.CHARACTER: (Vector.Kind.PICTURE, Vector.Kind.FACE),
     Subject.Category.ARTIST: (Vector.Kind.STYLE,),
 }
@@ -61,7 +61,7 @@ def preview(
         instead[other.pk] = []
     if not any(row.positive for row in instead[subject.pk]):
         raise InvalidInput("Give at least one post that shows the subject.", field="posts")
-    version, kinds = active_version(), _KINDS[Subject.Category(subject.category)]
+    version, kinds = active_version(), _KINDS[subject.category]
     examples = {kind: gallery.exemplars(version, kind, instead[subject.pk])[1] for kind in kinds}
     # Where nothing shows the subject by a kind of vector, that kind has no say in the matter.
     spaces = {kind: gallery.load(version, kind, instead=instead) for kind in kinds if len(examples[kind])}
