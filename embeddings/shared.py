@@ -199,6 +199,8 @@ class SharedSpace:
         chunk = list(self.rows.filter(id__gt=row.filled_to).order_by("id").values_list("id", "stamp")[:CHUNK])
         self._write(index, dict(chunk))
         row.complete = len(chunk) < CHUNK
+        if row.complete:
+            index.flush()
         row.filled_to = chunk[-1][0] if chunk else row.filled_to
         row.save()
         return len(chunk)

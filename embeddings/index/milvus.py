@@ -25,6 +25,7 @@ SCHEMES = ("milvus+http", "milvus+https")
 TIMEOUT_SECONDS = 2.0
 """For anything that somebody waits for."""
 WRITE_SECONDS = 30.0
+FLUSH_SECONDS = 600.0
 QUIET_SECONDS = 5.0
 """After a failure nobody tries for so long, so that a store that is away costs the others next to nothing."""
 LINKS, CANDIDATES, EFFORT = 32, 200, 200
@@ -132,6 +133,11 @@ class MilvusIndex:
     def settle(self, id_: int) -> None:
         """Returns when searches see what was written before: a strong read waits for it."""
         self.stamps([id_])
+
+    def flush(self) -> None:
+        """After much was written: the server lays it down and builds its graph, so that searches are quick again."""
+        with self.store.client() as client:
+            client.flush(self.name, timeout=FLUSH_SECONDS)
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
         values = np.full((len(queries), limit), -np.inf, dtype=np.float32)
