@@ -119,15 +119,18 @@ class GraphIndex:
     def approximate(self, queries: FloatArray, limit: int, effort: int) -> tuple[FloatArray, IntArray]:
         """The best of what is in the graph."""
         faiss = load_faiss()
-        wanted, ask = min(limit, len(self._places)), limit
+        wanted, removed = min(limit, len(self._places)), self.removed
+        ask = limit + (1 + 4 * limit * removed // self.size if removed else 0)
         effort = effort * self.size // max(1, len(self._places))  # what was removed takes up its share
         while ask * 8 < self.size:
             how = faiss.SearchParametersHNSW(efSearch=max(effort, ask))
             values, places = self._graph.search(queries, ask, params=how)
-            ids = np.where(places < 0, -1, self._slots[places])
-            living = ids >= 0
-            if living.all():
+            ids = self._slots[places]
+            if places[:, -1].min() < 0:  # fewer than asked for
+                ids[places < 0] = -1
+            if ids.min() >= 0:
                 return values[:, :limit], ids[:, :limit]
+            living = ids >= 0
             if living.sum(axis=1).min() >= wanted:
                 values = np.where(living, values, -np.inf)
                 order = np.argsort(~living, axis=1, kind="stable")[:, :limit]
