@@ -16,10 +16,11 @@ from embeddings.models import Subject, Support, Vector
 from embeddings.services.subjects import find
 from embeddings.types import Checkup, IntArray, Suspicion
 
-KINDS = {
+KINDS: dict[str, tuple[str, ...]] = {
     Subject.Category.CHARACTER: (Vector.Kind.PICTURE, Vector.Kind.FACE),
     Subject.Category.ARTIST: (Vector.Kind.STYLE,),
 }
+"""By which vectors the subjects of a category are known."""
 STRANGER = 2.0
 """From so many standard deviations above the strangers' mean on, a picture is like another by more than chance."""
 
@@ -50,7 +51,7 @@ def checkups(subjects: Sequence[Subject], *, category: str) -> dict[int, tuple[C
     version = active_version()
     found: dict[int, list[Checkup]] = {subject.pk: [] for subject in subjects}
     also = {subject.pk for subject in subjects if not subject.enabled}
-    for kind in KINDS[Subject.Category(category)]:
+    for kind in KINDS[category]:
         ward = _ward(version, kind, category, frozenset(also))
         constants = calibration(version, kind)
         places = [place for place, key in enumerate(ward.subjects) if key in found]

@@ -17,6 +17,7 @@ from embeddings import gallery, recognition, similar
 from embeddings.calibration import active_version
 from embeddings.gallery import Snapshot
 from embeddings.models import Subject, Support, Vector
+from embeddings.services.checkup import KINDS
 from embeddings.services.references import boxes, category_of, clean_name, speaking
 from embeddings.services.subjects import find
 from embeddings.types import Hit, Preview, SupportRef
@@ -29,11 +30,6 @@ SHOWN = 0.02
 """Less probable posts are of no interest to anybody."""
 NEW = 0
 """Stands for the id of a subject that is not written yet."""
-
-_KINDS: dict[str, tuple[str, ...]] = {
-    Subject.Category.CHARACTER: (Vector.Kind.PICTURE, Vector.Kind.FACE),
-    Subject.Category.ARTIST: (Vector.Kind.STYLE,),
-}
 
 
 def preview(
@@ -61,7 +57,7 @@ def preview(
         instead[other.pk] = []
     if not any(row.positive for row in instead[subject.pk]):
         raise InvalidInput("Give at least one post that shows the subject.", field="posts")
-    version, kinds = active_version(), _KINDS[subject.category]
+    version, kinds = active_version(), KINDS[subject.category]
     examples = {kind: gallery.exemplars(version, kind, instead[subject.pk])[1] for kind in kinds}
     # Where nothing shows the subject by a kind of vector, that kind has no say in the matter.
     spaces = {kind: gallery.load(version, kind, instead=instead) for kind in kinds if len(examples[kind])}
