@@ -221,6 +221,6 @@ def test_ordinal_answers_are_those_that_were_fitted() -> None:
     rows, target = torch.randn(64, 4), torch.arange(64) % 4
     said = objective.answer(rows)
     loss = -said.gather(1, target[:, None]).clamp_min(1e-12).log().mean()
-    assert float(objective(rows, target)) == pytest.approx(float(loss), rel=1e-3)
+    assert objective(rows, target).item() == pytest.approx(loss.item(), rel=1e-3)
     np.testing.assert_allclose(said.sum(dim=1).detach(), np.ones(64), atol=1e-5)
     assert bool((objective.tensors()["thresholds"].diff() > 0).all())
