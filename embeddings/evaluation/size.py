@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,13 +97,12 @@ def _fill(drawn: Drawn, looks: FloatArray, each: int, folder: Any) -> list[Any]:
     from embeddings.store import encode
 
     (folder / "picture.jpg").write_bytes(picture())
-    board = Board(Posts(), [folder / "picture.jpg"])
+    first = Board(Posts(), [folder / "picture.jpg"]).point()
 
     def posts(vectors: FloatArray) -> list[Any]:
         ids: list[Any] = []
         for start in range(0, len(vectors), CHUNK):
-            rows = [board.point() for _ in vectors[start : start + CHUNK]]
-            made = type(rows[0])._default_manager.bulk_create(rows)
+            made = type(first)._default_manager.bulk_create(_like(first) for _ in vectors[start : start + CHUNK])
             ids += [post.pk for post in made]
         blobs = (
             Vector(post_id=post, kind="picture", model_version=VERSION, data=encode(vector))
@@ -118,6 +119,15 @@ def _fill(drawn: Drawn, looks: FloatArray, each: int, folder: Any) -> list[Any]:
         batch_size=CHUNK,
     )
     return posts(drawn.pictures(drawn.looks(STRANGERS)))
+
+
+def _like(post: Any) -> Any:
+    """Another unsaved post, that has of its own only what must be unique."""
+    other = copy(post)
+    for field in post._meta.concrete_fields:
+        if field.unique and not field.primary_key:
+            setattr(other, field.attname, secrets.token_hex(32)[: field.max_length or 64])
+    return other
 
 
 def _change(room: Room, drawn: Drawn, looks: FloatArray, posts: Sequence[Any]) -> list[tuple[float, float]]:
