@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import pytest
 import schemathesis
 from django.core.cache import cache
@@ -22,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from booru_ml.openapi import Generator
 from deploy.demo.wsgi import application
+from embeddings import queries
 from embeddings.services import enrol
 from embeddings.types import SupportRef
 from moderation.models import Case
@@ -48,9 +50,11 @@ def _open_connection():
 
 
 @pytest.fixture
-def token(db, _open_connection) -> str:
-    """Rows for the generator to hit, and a user who may do everything."""
+def token(db, _open_connection, monkeypatch) -> str:
+    """Rows for the generator to hit, a user who may do everything, and a worker that sees something in any picture."""
     cache.clear()
+    seen = queries.Seen("seen@000000000001", {("picture", 0): np.ones(8, dtype=np.float32)}, ())
+    monkeypatch.setattr(queries, "ask", lambda picture, asker: seen)
     god = factories.user("god", is_superuser=True, is_staff=True)
     posts = [factories.post(god) for _ in range(3)]
     suggestions = [factories.suggestion(posts[0], name) for name in ("hat", "smile", "sky")]
