@@ -63,7 +63,7 @@ class GallerySize(Task):
                 **_look_up(queries, snapshot),
                 "agrees_with_exact": _agreement(queries[:100], snapshot),
             }
-        return Answer(report, [f"{name.replace('_', ' '):<24}{value}" for name, value in report.items()])
+        return Answer(report, [f"{name.replace('_', ' '):<28}{value}" for name, value in report.items()])
 
 
 class Drawn:
