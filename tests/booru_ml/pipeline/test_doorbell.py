@@ -38,6 +38,16 @@ def until(condition, seconds: float = 5) -> None:
         time.sleep(0.02)
 
 
+def rung(ring, server: EmbeddedRedis) -> None:
+    """A single ring is a hint, which a busy machine may lose to the broker's time limit."""
+
+    def heard() -> bool:
+        ring()
+        return waiting(server) >= 1
+
+    until(heard)
+
+
 def cost(bell: doorbell.Doorbell, rings: int = 200) -> float:
     """The longest ring of many, in seconds."""
     longest = 0.0
@@ -58,8 +68,7 @@ def test_ring_reaches_the_broker_and_many_rings_become_few_messages(server, bell
 
 @pytest.mark.parametrize("state", ["alive", "dead", "frozen"])
 def test_ring_returns_at_once(server, bell, state):
-    bell.ring()
-    until(lambda: waiting(server) == 1)
+    rung(bell.ring, server)
     {"alive": lambda: None, "dead": server.kill, "frozen": server.freeze}[state]()
     failures = doorbell.DOORBELL_FAILURES._value.get()
     assert cost(bell) < doorbell.TIMEOUT_SECONDS / 2  # who waited for the broker would wait for all of it
@@ -68,27 +77,26 @@ def test_ring_returns_at_once(server, bell, state):
 
 
 def test_restarted_and_flushed_broker_is_rung_again(server, bell):
-    bell.ring()
-    until(lambda: waiting(server) == 1)
+    rung(bell.ring, server)
     redis.Redis.from_url(server.url).flushall()
-    bell.ring()
-    until(lambda: waiting(server) == 1)
+    rung(bell.ring, server)
     server.kill()
     server.start()
-    bell.ring()
-    until(lambda: waiting(server) == 1)
+    rung(bell.ring, server)
 
 
 def test_forked_process_rings_for_itself(server):
-    doorbell.ring()
-    until(lambda: waiting(server) == 1)
+    rung(doorbell.ring, server)
+    time.sleep(2 * doorbell.PAUSE_SECONDS)
+    before = waiting(server)
     child = os.fork()
     if child == 0:
-        doorbell.ring()
-        time.sleep(2)
+        for _ in range(20):
+            doorbell.ring()
+            time.sleep(0.1)
         os._exit(0)
     os.waitpid(child, 0)
-    until(lambda: waiting(server) == 2)
+    until(lambda: waiting(server) > before)
 
 
 def test_check_tells_whether_the_broker_answers(server):

@@ -78,6 +78,7 @@ def learner() -> Learner:
 
 
 def run(folder: Path, settings: Settings = QUICK, *, doom: int = -1) -> tuple[Learner, Any]:
+    torch.set_num_threads(1)  # as the command does: sums depend on how they are shared out
     deal = Deal.of([(n % 2,) for n in range(COUNT)], settings)
     subject, data = learner(), Noise(doom)
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=settings.accumulate)
