@@ -98,13 +98,23 @@ class EmbeddedPostgres:
         psutil.wait_procs(processes, timeout=10)
 
     def start(self) -> None:
+        """Waits for it, also while it works off what was written before it was killed."""
         import pgserver
 
-        self.server = pgserver.get_server(self.folder)
-        self.server.ensure_postgres_running()
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                self.server = pgserver.get_server(self.folder)
+                self.server.ensure_postgres_running()
+                return
+            except subprocess.TimeoutExpired:  # after ten seconds
+                if time.monotonic() > deadline:
+                    raise
 
     def __enter__(self) -> Self:
         self.start()
+        # Processes are killed here, power never fails: what the kernel has is safe.
+        self.server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
         self.url = str(self.server.get_uri())
         return self
 

@@ -16,6 +16,8 @@ MINE = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND 
 
 
 def test_killed_database(crew, trial, postgres):
+    with connection.cursor() as cursor:
+        cursor.execute("CHECKPOINT")  # or it would first work off what all the tests before have written
     crew.celery()
     crew.command()
     with trial(
