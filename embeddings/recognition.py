@@ -12,13 +12,20 @@ import numpy as np
 from booru_ml.conf import config
 from booru_ml.types import Analysis, Box, Category, FloatArray
 from embeddings import gallery, prototypes
+from embeddings.calibration import active_version, calibration
 from embeddings.gallery import Snapshot
 from embeddings.methods import normalise
-from embeddings.models import Vector
+from embeddings.models import Subject, Vector
 from embeddings.store import box_of, decode
 from embeddings.types import IntArray, Match
 
 Read = Callable[[str, str], Snapshot]
+
+KINDS: dict[str, tuple[str, ...]] = {
+    Subject.Category.CHARACTER: (Vector.Kind.PICTURE, Vector.Kind.FACE),
+    Subject.Category.ARTIST: (Vector.Kind.STYLE,),
+}
+"""By which vectors the subjects of a category are known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +131,14 @@ def bar(calibration: prototypes.Calibration) -> float:
     where that is set, else ``UNKNOWN_BELOW``."""
     rate = config().STRANGERS_NAMED
     return calibration.bar(rate) if rate else config().UNKNOWN_BELOW
+
+
+def lowest_bar(category: str) -> float:
+    """The probability below which nobody of this category is named by any kind of vector."""
+    if not config().STRANGERS_NAMED:
+        return config().UNKNOWN_BELOW
+    version = active_version()
+    return min(bar(calibration(version, kind)) for kind in KINDS[category])
 
 
 def _best(chances: FloatArray, standard: FloatArray, count: int) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ class SweepAdmin(SweepAdminBase):
             "found": found,
             "named": [view for view in views if view.hit.known],
             "nearly": [view for view in views if not view.hit.known][:24],
-            "least": round(100 * found.threshold),
+            "least": math.ceil(round(100 * found.threshold, 6)),
             "wish": wish,
             "show": enrolments.written(wish.show),
             "show_not": enrolments.written(wish.show_not),

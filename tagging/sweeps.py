@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from booru_ml.conf import config
 from booru_ml.errors import InvalidInput, NotFound, NotPermitted, StaleState
 from booru_ml.host.loader import host
+from embeddings import recognition
 from embeddings.models import Subject
 from embeddings.selectors import ENROL
 from tagging.models import Sweep
@@ -27,10 +28,11 @@ def begin(*, subject_id: int, threshold: float | None = None, actor: Any = None)
     subject = Subject.objects.filter(pk=subject_id).first()
     if subject is None:
         raise NotFound("There is no such character or artist.")
-    least = config().UNKNOWN_BELOW
+    least = recognition.lowest_bar(subject.category)
     bar = least if threshold is None else threshold
     if not least <= bar <= 1:
-        raise InvalidInput(f"The threshold is from {least:.2f}, below which the gallery names nobody, to 1.")
+        lowest = math.ceil(round(100 * least, 6)) / 100
+        raise InvalidInput(f"The threshold is from {lowest:.2f}, below which the gallery names nobody, to 1.")
     if not subject.enabled:
         raise InvalidInput(f"{subject.name} is disabled; enable it first.")
     try:

@@ -12,15 +12,11 @@ from django.db.models import Q
 from booru_ml.types import FloatArray
 from embeddings import gallery, health
 from embeddings.calibration import active_version, calibration
-from embeddings.models import Subject, Support, Vector
+from embeddings.models import Subject, Support
+from embeddings.recognition import KINDS
 from embeddings.services.subjects import find
 from embeddings.types import Checkup, IntArray, Suspicion
 
-KINDS: dict[str, tuple[str, ...]] = {
-    Subject.Category.CHARACTER: (Vector.Kind.PICTURE, Vector.Kind.FACE),
-    Subject.Category.ARTIST: (Vector.Kind.STYLE,),
-}
-"""By which vectors the subjects of a category are known."""
 STRANGER = 2.0
 """From so many standard deviations above the strangers' mean on, a picture is like another by more than chance."""
 

@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from booru_ml.conf import config
 from booru_ml.errors import InvalidInput
 from booru_ml.types import FloatArray
 from embeddings import gallery, recognition, similar
 from embeddings.calibration import active_version
 from embeddings.gallery import Snapshot
 from embeddings.models import Subject, Support, Vector
-from embeddings.services.checkup import KINDS
 from embeddings.services.references import boxes, category_of, clean_name, speaking
 from embeddings.services.subjects import find
 from embeddings.types import Hit, Preview, SupportRef
@@ -57,7 +55,7 @@ def preview(
         instead[other.pk] = []
     if not any(row.positive for row in instead[subject.pk]):
         raise InvalidInput("Give at least one post that shows the subject.", field="posts")
-    version, kinds = active_version(), KINDS[subject.category]
+    version, kinds = active_version(), recognition.KINDS[subject.category]
     examples = {kind: gallery.exemplars(version, kind, instead[subject.pk])[1] for kind in kinds}
     # Where nothing shows the subject by a kind of vector, that kind has no say in the matter.
     spaces = {kind: gallery.load(version, kind, instead=instead) for kind in kinds if len(examples[kind])}
@@ -68,7 +66,7 @@ def preview(
         name=subject.name,
         category=subject.category,
         hits=tuple(sorted(hits, key=lambda hit: (-hit.probability, -hit.similarity))),
-        threshold=config().UNKNOWN_BELOW,
+        threshold=recognition.lowest_bar(subject.category),
         compared=compared,
         total=_others(version, kinds[0], posts),
         examples=sum(row.positive for row in instead[subject.pk]),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from booru_ml.errors import InvalidInput
 from embeddings import fitting
 from embeddings.fitting import Labelled
+from embeddings.management.commands import booru_calibrate
 from embeddings.prototypes import Calibration
 from tests.embeddings.factories import Artist, unit
 
@@ -45,6 +47,15 @@ def test_probabilities_hold_for_characters_never_seen(fitted, ways, shots):
     assert got.auroc > 0.9
     assert got.top1 > 0.85
     assert got.false_known < 0.25
+
+
+def test_the_report_of_a_calibration_names_by_the_bar_that_the_settings_ask_for(fitted, settings):
+    said = io.StringIO()
+    command = booru_calibrate.Command(stdout=said)
+    settings.BOORU_ML = {**settings.BOORU_ML, "UNKNOWN_BELOW": 1.0, "STRANGERS_NAMED": 0.05}
+    rows = command._report("picture", [("unseen", pictures(1, classes=9))], fitted)
+    assert f"named from a probability of {fitted.bar(0.05):.3g}" in said.getvalue()
+    assert all(row["unknown"] < 0.5 for row in rows if row["shots"] == 5)
 
 
 def test_a_class_from_one_source_is_not_played():

@@ -54,6 +54,13 @@ def test_it_names_the_posts_that_enrolling_would_name_with_the_same_probability(
         assert said[hit.post_id].known == hit.known
 
 
+def test_its_threshold_is_the_bar_of_the_strangers_that_may_be_named(board, settings):
+    settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 0.1}
+    found = services.preview(name="miku", show=board["examples"])
+    assert found.threshold == pytest.approx(0.3)
+    assert {hit.known for hit in found.hits if hit.probability >= found.threshold} == {True}
+
+
 def test_changes_of_a_known_subject_are_tried_without_writing_them(board):
     miku = services.enrol(name="miku", posts=board["examples"], actor=None)
     plain = services.preview(subject_id=miku.pk)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from booru_ml.types import Category
-from embeddings import services
+from embeddings import calibration, recognition, services
 from embeddings.models import Support
+from embeddings.prototypes import Calibration
 from embeddings.types import Match, SupportRef
-from tests.embeddings.factories import Artist, analysis, enrolled, finding, post, recognise, seen, unit
+from tests.embeddings.factories import VERSION, Artist, analysis, enrolled, finding, post, recognise, seen, unit
 
 pytestmark = pytest.mark.django_db
 
@@ -81,6 +82,16 @@ def test_the_share_of_strangers_that_may_be_named_sets_the_bar(settings):
     assert known(recognise(draw.picture(miku)))
     settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 1e-6}
     assert not known(recognise(draw.picture(miku)))
+
+
+def test_the_lowest_bar_is_that_of_the_kind_that_names_first(settings, monkeypatch):
+    spaces = (VERSION, {"picture": Calibration(bar10=0.4), "face": Calibration(bar10=0.2), "style": Calibration()})
+    monkeypatch.setattr(calibration, "_spaces", lambda checkpoints: spaces)
+    settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 0.1}
+    assert recognition.lowest_bar("character") == pytest.approx(0.2)
+    assert recognition.lowest_bar("artist") == pytest.approx(0.3)
+    settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 0.0, "UNKNOWN_BELOW": 0.7}
+    assert recognition.lowest_bar("character") == recognition.lowest_bar("artist") == 0.7
 
 
 def test_two_look_alikes_make_each_other_less_sure():

@@ -80,6 +80,15 @@ def test_only_what_clears_the_threshold_is_suggested(board):
             sweeps.begin(subject_id=board["miku"].pk, threshold=wrong)
 
 
+def test_the_share_of_strangers_that_may_be_named_sets_the_lowest_threshold(board, settings):
+    settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 0.05}
+    with pytest.raises(InvalidInput, match=r"from 0\.45"):
+        sweeps.begin(subject_id=board["miku"].pk, threshold=0.44)
+    order = run(sweeps.begin(subject_id=board["miku"].pk))
+    assert order.threshold == pytest.approx(0.45)
+    assert suggested() >= board["shows"]
+
+
 def test_a_worker_that_dies_in_a_step_changes_nothing_and_another_goes_on(board, monkeypatch):
     order = sweeps.begin(subject_id=board["miku"].pk)
 

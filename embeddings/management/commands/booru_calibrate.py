@@ -142,11 +142,11 @@ class Command(BaseCommand):
         return [{"kind": kind, **asdict(trial)} for trial in trials]
 
     def _report(self, kind: str, named: list[tuple[str, Labelled]], fitted: Calibration) -> list[dict[str, Any]]:
-        from embeddings import fitting
+        from embeddings import fitting, recognition
 
-        least = config().UNKNOWN_BELOW
+        least = recognition.bar(fitted)
         rows = []
-        self.stdout.write(f"{kind}: shares of queries; named from a probability of {least:g}")
+        self.stdout.write(f"{kind}: shares of queries; named from a probability of {least:.3g}")
         self.stdout.write("set                  subjects×pictures  top-1  top-3  unknown  wrong  stranger named  ECE")
         for name, one in named:
             for ways, shots in SETTINGS:
