@@ -45,6 +45,12 @@ def difference(before: Mapping[tuple[str, int], Row], after: Mapping[tuple[str, 
     return delta
 
 
+def concerned(delta: Mapping[str, Sequence[Edit]]) -> set[int]:
+    """The ids of the subjects whose rows these are, or whose supports."""
+    columns = {"subjects": "id", "supports": "subject_id"}
+    return {row[name] for kind, name in columns.items() for edit in delta.get(kind, ()) for row in edit if row}
+
+
 def revert(delta: Mapping[str, Sequence[Edit]]) -> Delta:
     """Makes every row what it was before; returns what that really changed.
 

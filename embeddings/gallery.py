@@ -1,33 +1,32 @@
 """Everybody who can be recognised, as arrays in this process; never older than the database by a second.
 
 A snapshot belongs to one space: a model version and a kind of vector (pictures and faces show characters, styles show
-artists). It is thrown away when the ``Gallery`` row says another revision, which every service that changes subjects,
+artists). It is replaced when the ``Gallery`` row says another revision, which every service that changes subjects,
 supports or their vectors makes it do. What changes without a service (a post's deletion takes its supports along) and
 what crosses it (a vector that arrives while its post is being enrolled) is noticed by a second look, twice a second.
+Only whom a change touched is read again; everybody is where that is not known, and now and then to be safe.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from django.db.models import F
 
 from booru_ml.types import FloatArray
-from embeddings import shown, strangers
+from embeddings import members, shown, strangers
 from embeddings.calibration import calibration
+from embeddings.members import Counts, Instead, Member, Members
 from embeddings.methods import SupportSet
-from embeddings.methods.coverage import farthest_points
-from embeddings.models import Gallery, Subject, Support, Vector
+from embeddings.models import Support
 from embeddings.prototypes import Calibration, Former, Supports
-from embeddings.shown import Headers, Key, Read
+from embeddings.revisions import Revision, revision, touched
+from embeddings.shown import Read
 from embeddings.strangers import BACKGROUND, Strangers
 
 LOOK_SECONDS = 0.5
@@ -38,12 +37,10 @@ GROWN_SECONDS = 30.0
 WAITING = 1000
 KEPT = 6
 
-EXEMPLARS = 64
-"""The most of one subject that pictures are compared with."""
-
-Revision = tuple[int, uuid.UUID | None]
-Look = tuple[tuple[Key, float], ...]
-"""A subject's exemplars and their weights"""
+FEW = 1000
+"""So many subjects are read by name; of more, everybody is."""
+WHOLE_SECONDS = 3600.0
+"""After so long a change has everybody read again, which mends what no service told of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,42 +48,27 @@ class Snapshot:
     """One space's subjects, in the order of ``supports``."""
 
     revision: Revision
+    whole_at: float
+    """when everybody was read, by this process's clock"""
+    counts: Counts
+    """of everybody's supports, before they were read"""
     support_count: int
-    """how many supports there were, of everybody"""
+    """how many these are"""
     reach: int
-    """how far the background goes (see ``_reach``)"""
+    """how far the background goes (see ``strangers.reach``)"""
     waiting: tuple[Any, ...]
     """support posts without any vector yet, ``WAITING`` of them at most"""
     subjects: tuple[tuple[int, str, str], ...]
     """(id, name, category)"""
     posts: tuple[Any, ...]
     """(M,) the post that each exemplar comes from"""
-    looks: Mapping[int, Look]
-    """by subject id"""
+    members: Members
     read: Read
     """the exemplars as they stand in the database; ``supports`` has them in the method's space"""
     rejected: Read
     strangers: Strangers
     supports: Supports
     calibration: Calibration
-
-
-class _Row(NamedTuple):
-    """A support, and whose it is."""
-
-    subject_id: int
-    post_id: Any
-    kind: str
-    number: int
-    positive: bool
-    weight: float
-    name: str
-    category: str
-    box: Any = None
-
-
-_Exhibit = tuple[_Row, Key]
-"""A support and a vector that shows it."""
 
 
 class Room:
@@ -142,82 +124,55 @@ class Room:
 room = Room()
 
 
-def revision() -> Revision:
-    """The gallery's revision and its token, in one cheap query."""
-    return Gallery.objects.filter(pk=1).values_list("revision", "token").first() or (0, None)
-
-
-def bump() -> int:
-    """Raises the revision inside the caller's transaction, in line with all others that do; returns it."""
-    raised = {"revision": F("revision") + 1, "token": uuid.uuid4()}
-    if not Gallery.objects.filter(pk=1).update(**raised):
-        Gallery.objects.bulk_create([Gallery(pk=1)], ignore_conflicts=True)
-        Gallery.objects.filter(pk=1).update(**raised)
-    return revision()[0]
-
-
-def load(
-    model_version: str,
-    kind: str,
-    *,
-    instead: Mapping[int, Sequence[Support]] | None = None,
-    held: Snapshot | None = None,
-) -> Snapshot:
+def load(model_version: str, kind: str, *, instead: Instead | None = None, held: Snapshot | None = None) -> Snapshot:
     """Reads the space from the database. The revision is read first: what comes later makes it stale, never wrong.
 
-    ``instead``: by subject id, supports (saved or not) that stand for a subject's own, as if it were enabled; with none
-    it is left out. That is how a gallery is tried that nobody wrote yet. ``held``: a former snapshot of the space, from
-    which everything is taken over that did not change.
+    ``instead``: supports that subjects would have, so that a gallery is tried that nobody wrote yet. ``held``: a former
+    snapshot of the space, from which everything is taken over that did not change.
     """
-    at = revision()
-    constants = calibration(model_version, kind)
-    count, far = Support.objects.count(), strangers.reach(model_version, kind)[1]
-    rows, heads = _rows(model_version, kind, instead or {})
-    exhibits = [
-        (row, key) for row in rows if row.positive for key in shown.speaks(row, kind, heads.get(row.post_id, ()))
-    ]
-    found, vectors = shown.data([key for _, key in exhibits], held.read if held else None)
-    exhibits, exemplars = _covering([exhibits[place] for place in found], vectors)
-    looks: dict[int, Look] = {}
-    subjects, starts = [], []
-    for subject_id, own in groupby(enumerate(exhibits), key=lambda item: item[1][0].subject_id):
-        shows = list(own)
-        starts.append(shows[0][0])
-        subjects.append((subject_id, shows[0][1][0].name, shows[0][1][0].category))
-        looks[subject_id] = tuple((key, row.weight) for _, (row, key) in shows)
-    places = {subject_id: place for place, subject_id in enumerate(looks)}
-    refused = [
-        (row, key)
-        for row in rows
-        if not row.positive and row.subject_id in places
-        for key in shown.speaks(row, kind, heads.get(row.post_id, ()))
-    ]
-    found, negatives = shown.data([key for _, key in refused], held.rejected if held else None)
-    refused = [refused[place] for place in found]
-    posts = {row.post_id for row in rows}
-    others = strangers.draw(model_version, kind, posts)
+    at, counts, now = revision(), members.counted(), time.monotonic()
+    constants, far = calibration(model_version, kind), strangers.reach(model_version, kind)[1]
+    only = _changed(held, model_version, at, counts, now) if held and not instead else None
+    rest = held if only is not None else None  # whose other subjects stay as they are
+    known = (held.read, held.rejected) if held else None
+    found, read, rejected = members.read(model_version, kind, only=only, instead=instead or {}, known=known)
+    if rest and not (shown.alike(read, rest.read) and shown.alike(rejected, rest.rejected)):
+        return load(model_version, kind)  # another length rules the space from now on
+    if rest and only is not None:
+        kept = {key: member for key, member in rest.members.items() if key not in only}
+        found = dict(sorted((kept | found).items()))
+    showing = [member for member in found.values() if member.shows]
+    exemplars = [item for member in showing for item in member.shows]
+    refused = [(place, key) for place, member in enumerate(showing) for key in member.shows_not]
+    if rest:
+        read = shown.joined([item.key for item in exemplars], read, rest.read)
+        rejected = shown.joined([key for _, key in refused], rejected, rest.rejected)
+    sizes = np.array([len(member.shows) for member in showing], dtype=np.int64)
+    others = strangers.draw(model_version, kind, frozenset().union(*(member.posts for member in found.values())))
     return Snapshot(
         revision=at,
-        support_count=count,
+        whole_at=rest.whole_at if rest else now,
+        counts=counts,
+        support_count=sum(count for count, _ in counts.values()),
         reach=far,
-        waiting=_waiting(model_version, posts - heads.keys()),
-        subjects=tuple(subjects),
-        posts=tuple(row.post_id for row, _ in exhibits),
-        looks=looks,
-        read=Read({key: number for number, (_, key) in enumerate(exhibits)}, exemplars),
-        rejected=Read({key: number for number, (_, key) in enumerate(refused)}, negatives),
+        waiting=tuple(sorted(_waiting(found), key=str)[:WAITING]),
+        subjects=tuple((member.id, member.name, member.category) for member in showing),
+        posts=tuple(item.post_id for item in exemplars),
+        members=found,
+        read=read,
+        rejected=rejected,
         strangers=others,
         supports=Supports.of(
             SupportSet.of(
-                exemplars,
-                np.array(starts, dtype=np.int64),
-                weights=np.array([row.weight for row, _ in exhibits], dtype=np.float32),
+                read.vectors,
+                np.cumsum(sizes) - sizes,
+                weights=np.array([item.weight for item in exemplars], dtype=np.float32),
                 background=others.vectors,
             ),
             constants,
-            negatives=negatives,
-            owners=np.array([places[row.subject_id] for row, _ in refused], dtype=np.int64),
-            former=_former(held, looks, others, constants),
+            negatives=rejected.vectors,
+            owners=np.array([place for place, _ in refused], dtype=np.int64),
+            former=_former(held, showing, others, constants),
         ),
         calibration=constants,
     )
@@ -233,55 +188,35 @@ def exemplars(model_version: str, kind: str, supports: Sequence[Support]) -> tup
     return [exhibits[place][0] for place in found], vectors
 
 
-def _rows(model_version: str, kind: str, instead: Mapping[int, Sequence[Support]]) -> tuple[list[_Row], Headers]:
-    """The supports of everybody in the space, by subject, and the vectors of their posts."""
-    category = Subject.Category.ARTIST if kind == Vector.Kind.STYLE else Subject.Category.CHARACTER
-    saved = Support.objects.filter(subject__enabled=True, subject__category=category)
-    saved = saved.exclude(subject_id__in=list(instead)) if instead else saved
-    own, boxes = _Row._fields[:-3], ("box",) if kind == Vector.Kind.FACE else ()
-    columns = (*own, "subject__name", "subject__category", *boxes)
-    rows = [
-        _Row._make((*row, None)[: len(_Row._fields)])
-        for row in saved.order_by("subject_id", "id").values_list(*columns)
-    ]
-    tried = [row for given in instead.values() for row in given if row.subject.category == category]
-    rows += [
-        _Row._make((*(getattr(row, name) for name in own), row.subject.name, row.subject.category, row.box))
-        for row in tried
-    ]
-    others = [row.post_id for row in tried]
-    return rows, shown.headers(model_version, kind, saved.values("post_id"), others)
+def _changed(held: Snapshot, model_version: str, at: Revision, counts: Counts, now: float) -> set[int] | None:
+    """The subjects that may have changed since; None where that is not known, or so many that all are read."""
+    found = touched(held.revision, at)
+    if found is None or now - held.whole_at >= WHOLE_SECONDS:
+        return None
+    found |= {key for key in counts.keys() | held.counts.keys() if counts.get(key) != held.counts.get(key)}
+    arrived = shown.analysed(model_version, _waiting(held.members))
+    found |= {key for key, member in held.members.items() if member.waiting & arrived}
+    return found if len(found) <= FEW else None
 
 
-def _covering(exhibits: list[_Exhibit], vectors: FloatArray) -> tuple[list[_Exhibit], FloatArray]:
-    """At most ``EXEMPLARS`` of each subject, which leave none of its looks out."""
-    if max(Counter(row.subject_id for row, _ in exhibits).values(), default=0) <= EXEMPLARS:
-        return exhibits, vectors
-    kept: list[int] = []
-    start = 0
-    for _, own in groupby(exhibits, key=lambda item: item[0].subject_id):
-        weights = np.array([row.weight for row, _ in own], dtype=np.float32)
-        span = vectors[start : start + len(weights)]
-        kept += (start + farthest_points(span, EXEMPLARS, weights)).tolist()
-        start += len(weights)
-    return [exhibits[row] for row in kept], vectors[kept]
+def _waiting(found: Members) -> set[Any]:
+    """Support posts without any vector yet."""
+    return {post for member in found.values() for post in member.waiting}
 
 
 def _former(
-    held: Snapshot | None, looks: Mapping[int, Look], others: Strangers, constants: Calibration
+    held: Snapshot | None, showing: Sequence[Member], others: Strangers, constants: Calibration
 ) -> Former | None:
     """Which subjects and strangers are as they were."""
     if held is None or held.calibration != constants:
         return None
     before = {subject_id: place for place, (subject_id, _, _) in enumerate(held.subjects)}
-    same = [before[key] if held.looks.get(key) == look else -1 for key, look in looks.items()]
+    same = [
+        before[item.id] if item.id in before and held.members[item.id].shows == item.shows else -1 for item in showing
+    ]
     rows = {id_: row for row, id_ in enumerate(held.strangers.ids)}
     return Former(
         supports=held.supports,
         subjects=np.array(same, dtype=np.int64),
         strangers=np.array([rows.get(id_, -1) for id_ in others.ids], dtype=np.int64),
     )
-
-
-def _waiting(model_version: str, posts: set[Any]) -> tuple[Any, ...]:
-    return tuple(sorted(posts - shown.analysed(model_version, posts), key=str)[:WAITING])

@@ -140,6 +140,22 @@ class Gallery(models.Model):
         return f"revision {self.revision}"
 
 
+class Touched(models.Model):
+    """Whom one raise of the gallery's revision touched, for readers who hold an earlier one; old rows are let go."""
+
+    revision = models.PositiveBigIntegerField(primary_key=True)
+    token = models.UUIDField(help_text="the gallery's at that revision")
+    subjects = models.JSONField(null=True, help_text="ids of the subjects; null: it could be anybody")
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = "touched subjects"
+        verbose_name_plural = "touched subjects"
+
+    def __str__(self) -> str:
+        return f"revision {self.revision}"
+
+
 class PictureQuery(models.Model):
     """A picture that is no post, on its way to a worker and its answer back; gone as soon as its asker has read it.
 

@@ -16,6 +16,7 @@ from embeddings.calibration import active_version, calibration
 from embeddings.gallery import Snapshot
 from embeddings.methods import normalise
 from embeddings.models import Subject, Vector
+from embeddings.revisions import revision
 from embeddings.store import box_of, decode
 from embeddings.types import IntArray, Match
 
@@ -76,7 +77,7 @@ def answer(questions: Sequence[Question], *, read: Read | None = None) -> list[t
 
     ``read`` gives the snapshot of a space where another gallery than the present one is asked.
     """
-    read = read or partial(gallery.room.snapshot, known=gallery.revision())
+    read = read or partial(gallery.room.snapshot, known=revision())
     found: list[list[Match]] = [[] for _ in questions]
     spaces: dict[tuple[str, str], list[tuple[int, View]]] = {}
     for number, item in enumerate(questions):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from booru_ml.types import Box, FloatArray
 from embeddings.models import Vector
@@ -64,7 +65,9 @@ def headers(model_version: str, kind: str, posts: QuerySet[Any] | None, others: 
     """What there is in the space of the posts of a query, if any, and of others."""
     space = Vector.objects.filter(model_version=model_version, kind=kind)
     asked = [space.filter(post_id__in=posts)] if posts is not None else []
-    asked += [space.filter(post_id__in=others[start : start + CHUNK]) for start in range(0, len(others), CHUNK)]
+    # SQLite, which keeps no statistics, would else look for a few posts by going through the whole space.
+    few = Vector.objects.alias(version=Coalesce("model_version", Value(""))).filter(version=model_version, kind=kind)
+    asked += [few.filter(post_id__in=others[start : start + CHUNK]) for start in range(0, len(others), CHUNK)]
     found: dict[Any, dict[Key, Header]] = defaultdict(dict)
     for rows in asked:
         # Only faces have boxes, and JSON takes its time.
@@ -99,6 +102,24 @@ def data(keys: Sequence[Key], known: Read | None = None) -> tuple[list[int], Flo
             to, of = np.array(pairs).T
             vectors[to] = source[of]
     return kept, vectors
+
+
+def alike(one: Read, other: Read) -> bool:
+    """Whether the vectors of both, if they have any, are of one length."""
+    return not len(one.vectors) or not len(other.vectors) or one.vectors.shape[1] == other.vectors.shape[1]
+
+
+def joined(keys: Sequence[Key], fresh: Read, held: Read) -> Read:
+    """These keys, each of which one of two that are ``alike`` has."""
+    rows = np.array([fresh.keys[key] if key in fresh.keys else ~held.keys[key] for key in keys], dtype=np.int64)
+    new = rows >= 0
+    if new.all():
+        vectors = fresh.vectors[rows]
+    else:
+        vectors = held.vectors[np.where(new, 0, ~rows)]
+        if new.any():
+            vectors[new] = fresh.vectors[rows[new]]
+    return Read({key: number for number, key in enumerate(keys)}, vectors)
 
 
 def speaks(place: Place, kind: str, shown: Sequence[Header]) -> list[Key]:

@@ -14,6 +14,7 @@ from embeddings import gallery, health
 from embeddings.calibration import active_version, calibration
 from embeddings.models import Subject, Support
 from embeddings.recognition import KINDS
+from embeddings.revisions import Revision, revision
 from embeddings.services.subjects import find
 from embeddings.types import Checkup, IntArray, Suspicion
 
@@ -82,13 +83,13 @@ def _told(result: health.Health, kind: str, ward: Ward) -> Checkup:
     )
 
 
-_held: dict[tuple[str, str, str, frozenset[int]], tuple[gallery.Revision, Ward]] = {}
+_held: dict[tuple[str, str, str, frozenset[int]], tuple[Revision, Ward]] = {}
 _lock = threading.Lock()
 
 
 def _ward(version: str, kind: str, category: str, also: frozenset[int]) -> Ward:
     """Read anew where the gallery's revision is another; a few are kept in this process."""
-    key, now = (version, kind, category, also), gallery.revision()
+    key, now = (version, kind, category, also), revision()
     with _lock:
         if key not in _held or _held[key][0] != now:
             while len(_held) >= 3:

@@ -14,8 +14,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from booru_ml.errors import NotFound, StaleState
-from embeddings import gallery
-from embeddings.edits import FIRST, Delta, difference, look, revert
+from embeddings import revisions
+from embeddings.edits import FIRST, Delta, concerned, difference, look, revert
 from embeddings.models import Change, Subject
 
 
@@ -31,11 +31,12 @@ class Record:
 def recorded(verb: str, *, subject_ids: Iterable[int] = (), actor: Any) -> Iterator[Record]:
     """Writes down what the block changes of these subjects. A block that changes nothing leaves no trace."""
     with transaction.atomic():
-        revision = gallery.bump()
+        revision = revisions.bump()
         record = Record(set(subject_ids))
         before = look(record.subject_ids)
         record.about = Subject.objects.filter(pk__in=record.subject_ids).order_by("pk").first()
         yield record
+        revisions.narrow(revision, record.subject_ids)
         delta = difference(before, look(record.subject_ids))
         if delta and record.about:
             note(verb, record.about, delta, actor=actor, revision=revision)
@@ -61,7 +62,7 @@ def undo(*, change_id: int, actor: Any) -> Change:
 
     Raises ``NotFound``, and ``StaleState`` where it was taken back already or a later change stands in the way.
     """
-    revision = gallery.bump()
+    revision = revisions.bump()
     change = Change.objects.select_related("undone_by__actor").filter(pk=change_id).first()
     if change is None:
         raise NotFound("There is no such change.")
@@ -73,5 +74,6 @@ def undo(*, change_id: int, actor: Any) -> Change:
             delta = revert(change.delta)
     except IntegrityError:
         raise StaleState(f"Its name was given to another, or a picture was added again since. {FIRST}") from None
+    revisions.narrow(revision, concerned(change.delta))
     about = Subject(pk=change.subject_id, name=change.name, category=change.category)
     return note(Change.Verb.UNDO, about, delta, actor=actor, revision=revision, undoes=change)

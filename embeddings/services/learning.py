@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from embeddings import gallery
+from embeddings import revisions
 from embeddings.edits import Delta, plain
 from embeddings.models import Change, Subject, Support, Vector
 from embeddings.services.history import note
@@ -60,7 +60,8 @@ def learn(
     if not new:
         return None
     support.refresh_from_db()
-    note(Change.Verb.LEARN, subject, {"supports": [[None, plain(support)]]}, actor=actor, revision=gallery.bump())
+    delta: Delta = {"supports": [[None, plain(support)]]}
+    note(Change.Verb.LEARN, subject, delta, actor=actor, revision=revisions.bump([subject.pk]))
     return int(support.pk)
 
 
@@ -71,5 +72,5 @@ def unlearn(*, support_id: int, actor: Any = None) -> bool:
     if row is None or not Support.objects.filter(pk=support_id, learned=True).delete()[0]:
         return False
     delta: Delta = {"supports": [[plain(row), None]]}
-    note(Change.Verb.UNLEARN, row.subject, delta, actor=actor, revision=gallery.bump())
+    note(Change.Verb.UNLEARN, row.subject, delta, actor=actor, revision=revisions.bump([row.subject_id]))
     return True

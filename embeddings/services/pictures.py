@@ -9,7 +9,7 @@ from django.db import transaction
 
 from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.types import Analysis, FloatArray
-from embeddings import gallery, recognition, similar, store
+from embeddings import recognition, revisions, similar, store
 from embeddings.calibration import active_version, calibration
 from embeddings.models import Support, Vector
 from embeddings.types import Match, Neighbour
@@ -23,8 +23,11 @@ def remember(analyses: Sequence[Analysis]) -> None:
     """Keeps the vectors of these analyses; of two for one post the later job speaks."""
     latest = {item.post_id: item for item in sorted(analyses, key=lambda item: item.job_id)}
     written = store.write(latest.values())
-    if written.replaced or Support.objects.filter(post_id__in=written.added).exists():
-        gallery.bump()
+    shown = Support.objects.filter(post_id__in=written.added | written.replaced)
+    if written.replaced or shown.exists():
+        revision = revisions.bump()
+        # Asked behind the lock: who enrols such a post either stands in the answer or comes after this revision.
+        revisions.narrow(revision, shown.values_list("subject_id", flat=True))
 
 
 def recognise(analysis: Analysis) -> tuple[Match, ...]:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from booru_ml.errors import NotFound
 from deploy.demo.board.models import Post
-from embeddings import gallery
+from embeddings import revisions
 from embeddings.admin import enrol_selected
 from embeddings.models import Subject, Support
 from tests.embeddings.factories import Artist, enrolled, post, seen, user
@@ -80,7 +80,7 @@ def test_the_change_page_shows_every_support_picture_and_takes_more(staff, djang
 def test_a_support_is_taken_back_on_the_change_page_and_the_gallery_hears_of_it(staff):
     miku = enrolled("miku", [Artist(n).character() for n in range(2)])
     first, second = miku.supports.order_by("-id")
-    before = gallery.revision()
+    before = revisions.revision()
     fields = form(name="miku", enabled="on")
     fields |= {"supports-TOTAL_FORMS": "2", "supports-INITIAL_FORMS": "2", "supports-0-DELETE": "on"}
     for number, support in enumerate([first, second]):
@@ -88,19 +88,19 @@ def test_a_support_is_taken_back_on_the_change_page_and_the_gallery_hears_of_it(
     answer = staff.post(change(miku), fields)
     assert answer.status_code == 302, answer.content.decode()
     assert list(miku.supports.all()) == [second]
-    assert gallery.revision()[0] > before[0]
+    assert revisions.revision()[0] > before[0]
 
 
 def test_disabling_and_deleting_go_through_the_services(staff):
     miku = enrolled("miku", [Artist().character()])
-    before = gallery.revision()[0]
+    before = revisions.revision()[0]
     staff.post(LIST, {"action": "disable", "_selected_action": [miku.pk]})
     miku.refresh_from_db()
     assert not miku.enabled
     staff.post(LIST, {"action": "delete_selected", "_selected_action": [miku.pk], "post": "yes"})
     assert not Subject.objects.exists()
     assert not Support.objects.exists()
-    assert gallery.revision()[0] >= before + 2
+    assert revisions.revision()[0] >= before + 2
 
 
 def test_a_name_that_is_taken_is_explained(staff):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from booru_ml.types import Box
-from embeddings import gallery, services
+from embeddings import gallery, members, revisions, services
 from embeddings.gallery import Room
 from embeddings.models import Gallery, Subject, Support
 from embeddings.shown import overlap
@@ -91,7 +90,7 @@ def test_a_vector_that_crossed_its_enrolment_is_found_by_the_second_look(monkeyp
     services.enrol(name="miku", posts=[SupportRef(waiting.pk)], actor=None)
     assert names(room) == []
     # The worker that wrote it did not see the enrolment yet, so it raised no revision.
-    monkeypatch.setattr(gallery, "bump", lambda: 0)
+    monkeypatch.setattr(revisions, "bump", lambda: 0)
     services.remember([analysis(waiting, finding(Artist().character()))])
     assert names(room) == ["miku"]
 
@@ -109,10 +108,10 @@ def test_a_replaced_support_picture_is_compared_as_it_is_now():
 def test_uploads_of_strangers_do_not_raise_the_revision():
     draw = Artist()
     enrolled("miku", [draw.character()])
-    before = gallery.revision()
+    before = revisions.revision()
     for _ in range(3):
         seen(draw.character())
-    assert gallery.revision() == before
+    assert revisions.revision() == before
 
 
 def test_a_revision_that_was_rolled_back_is_not_mistaken_for_the_next():
@@ -129,7 +128,7 @@ def test_a_revision_that_was_rolled_back_is_not_mistaken_for_the_next():
 
 def test_the_revision_rises_by_one_even_when_the_row_is_missing():
     Gallery.objects.all().delete()
-    assert [gallery.bump(), gallery.bump()] == [1, 2]
+    assert [revisions.bump(), revisions.bump()] == [1, 2]
 
 
 def test_the_only_face_of_a_support_picture_shows_its_subject_too():
@@ -196,48 +195,6 @@ def test_a_second_look_comes_after_half_a_second(monkeypatch):
     assert names(room) == []
 
 
-def same(one: gallery.Snapshot, other: gallery.Snapshot) -> None:
-    assert one.subjects == other.subjects
-    assert one.posts == other.posts
-    assert one.looks == other.looks
-    for name in ("strange", "levels", "spreads", "owners", "negatives"):
-        np.testing.assert_allclose(getattr(one.supports, name), getattr(other.supports, name), atol=1e-5)
-    fitted, fresh = one.supports.fitted, other.supports.fitted
-    np.testing.assert_array_equal(fitted.support.exemplars, fresh.support.exemplars)
-    np.testing.assert_array_equal(fitted.support.weights, fresh.support.weights)
-    np.testing.assert_array_equal(fitted.means, fresh.means)
-
-
-def test_what_is_taken_over_from_before_a_change_is_what_would_be_read_afresh():
-    draw, room = Artist(), Room()
-    for number in range(4):
-        enrolled(f"subject{number}", [draw.character() for _ in range(3)])
-    for _ in range(30):
-        seen(draw.character())
-
-    def alike() -> None:
-        same(room.snapshot(VERSION, "picture"), gallery.load(VERSION, "picture"))
-
-    alike()
-    first, second = Subject.objects.order_by("id")[:2]
-    services.remove_support(support_id=first.supports.first().pk)
-    alike()
-    shown = seen(draw.character())
-    services.add_support(subject_id=second.pk, posts=[SupportRef(shown.pk)], actor=None)
-    alike()
-    services.remember([analysis(shown, finding(draw.character()))])  # the same post shows another picture now
-    alike()
-    Support.objects.filter(subject=first).update(weight=0.5)
-    gallery.bump()
-    alike()
-    mistaken = seen(draw.character())
-    services.learn(post_id=mistaken.pk, name="subject2", category="character", positive=False, actor=None)
-    alike()
-    Subject.objects.filter(pk=second.pk).delete()
-    seen(draw.character())
-    alike()
-
-
 def test_data_that_did_not_change_is_not_read_again():
     draw, room = Artist(), Room()
     enrolled("miku", [draw.character() for _ in range(3)])
@@ -255,7 +212,7 @@ def test_data_that_did_not_change_is_not_read_again():
 
 
 def test_a_subject_with_many_pictures_is_compared_by_those_that_cover_its_looks(monkeypatch):
-    monkeypatch.setattr(gallery, "EXEMPLARS", 3)
+    monkeypatch.setattr(members, "EXEMPLARS", 3)
     draw, room = Artist(noise=0.1), Room()
     usual, rare = draw.character(), draw.character()
     enrolled("miku", [draw.picture(usual) for _ in range(8)] + [draw.picture(rare)])

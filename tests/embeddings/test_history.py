@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from booru_ml.errors import InvalidInput, NotFound, StaleState
-from embeddings import gallery, services
+from embeddings import revisions, services
 from embeddings.edits import look
 from embeddings.models import Change, Subject, Support
 from embeddings.types import SupportRef
@@ -62,14 +62,14 @@ VERBS = {
 def test_undo_restores_what_was_there_and_undoing_that_brings_the_change_back(pair, verb):
     before = everything()
     VERBS[verb](*pair)
-    after, change, raised = everything(), newest(), gallery.revision()
+    after, change, raised = everything(), newest(), revisions.revision()
     assert after != before
     assert change.revision == raised[0]
     actor = user()
     undone = services.undo(change_id=change.pk, actor=actor)
     assert everything() == before
     assert (undone.verb, undone.actor, undone.undoes) == ("undo", actor, change)
-    assert gallery.revision() != raised
+    assert revisions.revision() != raised
     services.undo(change_id=undone.pk, actor=actor)
     assert everything() == after
 

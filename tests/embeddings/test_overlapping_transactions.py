@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -11,7 +13,7 @@ from django.db import connection, connections, transaction
 
 from embeddings import services, similar
 from embeddings.gallery import Room
-from embeddings.models import Vector
+from embeddings.models import Subject, Touched, Vector
 from embeddings.types import SupportRef
 from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen
 
@@ -132,6 +134,27 @@ def test_a_replaced_picture_is_found_though_its_transaction_was_slow():
         other.run(slow.commit)
     assert services.near(vector=after, limit=1)[0].similarity > 0.99
     assert services.near(vector=before, limit=1)[0].similarity < 0.9
+
+
+def test_a_picture_replaced_while_its_post_is_enrolled_is_compared_as_it_is_now():
+    draw, room = Artist(), Room()
+    before, after = draw.character(), draw.character()
+    shown = seen(before)
+    seen(draw.character())
+    room.snapshot(VERSION, "picture")
+    with other_session() as other:
+        slow = Open()
+        other.run(slow.begin)
+        other.run(lambda: services.enrol(name="miku", posts=[SupportRef(shown.pk)], actor=None))
+        with other_session() as worker, ThreadPoolExecutor(1) as steps:
+            analyse = steps.submit(worker.run, lambda: services.remember([analysis(shown, finding(after))]))
+            time.sleep(0.3)
+            assert not analyse.done()  # it stands in line behind the enrolment, which it cannot see yet
+            other.run(slow.commit)
+            room.snapshot(VERSION, "picture")
+            analyse.result(20)
+    assert Touched.objects.latest("revision").subjects == [Subject.objects.get().pk]
+    assert float(room.snapshot(VERSION, "picture").read.vectors[0] @ after) > 0.99
 
 
 def test_a_long_transaction_does_not_make_readers_load_vectors_again(django_assert_max_num_queries):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from booru_ml.errors import InvalidInput, NotFound
-from embeddings import gallery, services
+from embeddings import revisions, services
 from embeddings.models import Change, Subject, Support
 from embeddings.types import SupportRef
 from tests.embeddings.factories import Artist, enrolled, post, seen
@@ -34,9 +34,9 @@ def probabilities(found):
 
 
 def test_it_names_the_posts_that_enrolling_would_name_with_the_same_probability(board):
-    before = gallery.revision()
+    before = revisions.revision()
     found = services.preview(name="Hatsune Miku", show=board["examples"])
-    assert (Subject.objects.count(), Support.objects.count(), gallery.revision()) == (1, 4, before)
+    assert (Subject.objects.count(), Support.objects.count(), revisions.revision()) == (1, 4, before)
     named = {hit.post_id for hit in found.hits if hit.known}
     assert board["miku"] <= named
     assert len(named) == found.count

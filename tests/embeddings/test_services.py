@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from booru_ml.errors import InvalidInput, NotFound, StaleState
-from embeddings import gallery, services
+from embeddings import revisions, services
 from embeddings.models import Subject, Support, Vector
 from embeddings.services import learning
 from embeddings.types import SupportRef
@@ -93,14 +93,14 @@ def test_what_is_gone_is_not_found(verb):
 def test_a_decision_teaches_once_and_is_taken_back_whole():
     enrolled("miku", [Artist().character()])
     accepted, actor = seen(Artist(1).character()), user()
-    before = gallery.revision()
+    before = revisions.revision()
     taught = services.learn(post_id=accepted.pk, name="miku", category="character", positive=True, actor=actor)
     support = Support.objects.get(pk=taught)
     assert (support.learned, support.positive, support.kind, support.added_by) == (True, True, "picture", actor)
     assert services.learn(post_id=accepted.pk, name="miku", category="character", positive=True, actor=actor) is None
     assert services.unlearn(support_id=taught)
     assert not services.unlearn(support_id=taught)
-    assert gallery.revision()[0] == before[0] + 2
+    assert revisions.revision()[0] == before[0] + 2
 
 
 def test_nobody_is_enrolled_by_a_decision_on_a_tag_that_is_nobody():
