@@ -12,6 +12,7 @@ EXTRAS := demo$(if $(filter postgres%,$(DATABASE_URL)),$(comma)postgres)
 PORT ?= 8000
 SOAK ?= 5000
 MEASURED := build/faults.jsonl
+IN_TWO := --numprocesses 2 --dist loadfile
 ON_POSTGRES := $(TEST_VENV)/bin/python -m tests.postgres $(TEST_VENV)/bin/python
 export PYTHONUNBUFFERED := 1
 
@@ -46,9 +47,10 @@ $(TEST_VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 
 test: test-install ## Run every test, on SQLite and on PostgreSQL (TEST_POSTGRES_URL and TEST_REDIS_URL name servers; else embedded ones)
 	@sh tests/browser/install-chromium.sh
-	$(TEST_VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/faults
-	$(ON_POSTGRES) -m pytest -m "not browser" --ignore tests/flows/test_demo.py --ignore tests/embeddings/test_fitting.py \
-		tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows tests/faults
+	$(TEST_VENV)/bin/python -m pytest $(IN_TWO) --ignore tests/faults
+	$(ON_POSTGRES) -m pytest $(IN_TWO) -m "not browser" --ignore tests/flows/test_demo.py --ignore tests/embeddings/test_fitting.py \
+		tests/booru_ml/pipeline tests/booru_ml/host tests/embeddings tests/tagging tests/moderation tests/flows
+	$(ON_POSTGRES) -m pytest tests/faults
 
 lint: test-install ## ruff, mypy, import contracts, migrations, deployment checks
 	$(TEST_VENV)/bin/ruff check .

@@ -24,6 +24,8 @@ from embeddings.types import IntArray
 SCHEMES = ("milvus+http", "milvus+https")
 TIMEOUT_SECONDS = 2.0
 """For anything that somebody waits for."""
+QUIET = {"grpc.keepalive_permit_without_calls": 0}
+"""An idle client that pings is hung up on by servers that count it as a flood."""
 WRITE_SECONDS = 30.0
 FLUSH_SECONDS = 600.0
 QUIET_SECONDS = 5.0
@@ -196,5 +198,8 @@ class Store:
             if self._client is None or self._client[0] != os.getpid():
                 # It logs whole tracebacks of what it raises as well.
                 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-                self._client = os.getpid(), MilvusClient(uri=self._where, timeout=TIMEOUT_SECONDS, **self._login)
+                self._client = (
+                    os.getpid(),
+                    MilvusClient(uri=self._where, timeout=TIMEOUT_SECONDS, grpc_options=QUIET, **self._login),
+                )
             return self._client[1]
