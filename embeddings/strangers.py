@@ -28,11 +28,12 @@ class Strangers:
 
 
 def reach(model_version: str, kind: str) -> tuple[int, int]:
-    """The space's lowest id, and its highest rounded down so far that it changes only as the board grows by a tenth."""
+    """The space's lowest id, and its highest rounded down so far that it changes only as the space grows by a tenth."""
     ends = Vector.objects.filter(model_version=model_version, kind=kind).aggregate(low=Min("id"), high=Max("id"))
     low, high = ends["low"] or 0, ends["high"] or 0
-    unit = 1 << max(high.bit_length() - 4, 0)
-    return low, high // unit * unit
+    width = high - low  # ids of a new model's vectors begin where those of the former ones end
+    unit = 1 << max(width.bit_length() - 4, 0)
+    return low, low + width // unit * unit
 
 
 def draw(model_version: str, kind: str, without: Set[Any]) -> Strangers:

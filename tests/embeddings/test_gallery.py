@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from booru_ml.types import Box
 from embeddings import gallery, members, revisions, services
 from embeddings.gallery import Room
-from embeddings.models import Gallery, Subject, Support
+from embeddings.models import Gallery, Subject, Support, Vector
 from embeddings.shown import overlap
 from embeddings.types import SupportRef
 from tests.embeddings.factories import VERSION, Artist, analysis, enrolled, finding, post, seen
@@ -170,11 +171,14 @@ def test_artists_stand_in_the_space_of_styles():
     assert names(room) == []
 
 
-def test_strangers_are_drawn_from_the_board_but_not_from_the_enrolled():
+@pytest.mark.parametrize("before", [0, 100_000])
+def test_strangers_are_drawn_from_the_board_but_not_from_the_enrolled(before):
+    """Also where a new model's vectors come after very many of a former one."""
     draw, room = Artist(), Room()
     enrolled("miku", [draw.character() for _ in range(3)])
     for _ in range(40):
         seen(draw.character())
+    Vector.objects.update(id=F("id") + before)
     services.set_enabled(subject_id=Subject.objects.get().pk, enabled=True)
     background = room.snapshot(VERSION, "picture").supports.fitted.support.background
     assert 30 <= len(background) <= 40
