@@ -130,10 +130,11 @@ class PostSimilarSerializer(serializers.Serializer[Any]):
 class EnrolView(ApiView):
     permission_classes = (requires(selectors.ENROL),)
     category: str = Subject.Category.CHARACTER
-    pagination_class: Any = Pages
 
 
 class SubjectsView(EnrolView):
+    pagination_class: Any = Pages
+
     @extend_schema(parameters=[SubjectQuery], responses=SubjectSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Who can be recognised, by name."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.scores import calibration_error
 from booru_ml.types import FloatArray
 from embeddings import measures, methods, sampling
 from embeddings.methods import METHODS, SupportSet, normalise
@@ -198,7 +199,7 @@ def measure(
         wrong=_share((named & ~outcomes.correct)[known]),
         false_known=_share(named[strangers]),
         auroc=measures.auroc(outcomes.chance[outcomes.correct], outcomes.chance[strangers]),
-        ece=measures.calibration_error(outcomes.chance, outcomes.correct),
+        ece=calibration_error(outcomes.chance, outcomes.correct),
     )
 
 

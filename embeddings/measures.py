@@ -1,8 +1,6 @@
-"""How good scores and probabilities are, where some of what is asked about is unknown."""
+"""How good scores are where some of what is asked about is unknown."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -41,17 +39,3 @@ def oscr(known: Values, correct: Flags, strangers: Values) -> float:
     rates = np.concatenate([[0.0], 1 - np.searchsorted(ordered, bars, "left") / len(ordered)])
     shares = np.concatenate([[0.0], (len(right) - np.searchsorted(right, bars, "left")) / len(known)])
     return float(np.trapezoid(shares, rates))
-
-
-def calibration_error(chance: Values, correct: Flags, count: int = 15) -> float:
-    """Expected calibration error over equal-width bins (Guo et al. 2017)."""
-    return float(sum(share * abs(said - true) for share, said, true in bins(chance, correct, count)))
-
-
-def bins(chance: Values, correct: Flags, count: int) -> Iterator[tuple[float, float, float]]:
-    """Of each bin that is not empty: its share of all, the mean probability in it, and how often that was right."""
-    place = np.minimum((chance * count).astype(int), count - 1)
-    for number in range(count):
-        inside = place == number
-        if inside.any():
-            yield float(inside.mean()), float(chance[inside].mean()), float(correct[inside].mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from booru_ml.checkpoint.shelf import Kept
 
 
-class RegistryVerbs(BaseCommand):
+class RegistryVerbs(BaseCommand, ABC):
     """Added to the command's other verbs."""
 
     def add_registry_verbs(self, verbs: Any) -> None:
@@ -96,8 +97,9 @@ class RegistryVerbs(BaseCommand):
         if reanalyse:
             self.stdout.write("Old posts are looked at in the background (booru_backfill --status).")
 
+    @abstractmethod
     def describe(self, checkpoint: Checkpoint) -> None:
-        raise NotImplementedError
+        """Says on the terminal what the checkpoint is."""
 
 
 def _speaker(selection: registry.Selection, task: str) -> str:

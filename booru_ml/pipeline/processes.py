@@ -68,9 +68,9 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def stop_with(parent: int) -> None:
+def stop_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
     """In the child: a parent that is killed takes it along, or whoever starts the parent anew would have both."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)

@@ -22,7 +22,7 @@ class Objective(nn.Module):
 
     def answer(self, features: Tensor) -> Tensor:
         """Probabilities (B, labels)."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} shapes an embedding; its classes answer nothing")
 
     def tensors(self) -> Mapping[str, Tensor]:
         """What is kept of it, under the names that ``booru_ml.nn.heads`` gives them."""
@@ -112,9 +112,6 @@ class Learner(nn.Module):
         if pixels.ndim == 2:
             return pixels
         return self.backbone.features(pixels.contiguous(memory_format=torch.channels_last)).pooled
-
-    def answer(self, pixels: Tensor) -> Tensor:
-        return self.objective.answer(self.features(pixels))
 
 
 class Frozen:

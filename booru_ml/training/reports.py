@@ -13,13 +13,11 @@ import numpy.typing as npt
 from sklearn import metrics
 
 from booru_ml.checkpoint.schema import HeadKind, Label
+from booru_ml.evaluation.scores import FEW, MANY
 from booru_ml.training.runs import Curve, write_table
 from booru_ml.training.tasks import Targets, Task, table
 from booru_ml.types import FloatArray
 
-MANY, FEW = 100, 20
-"""Classes of more train pictures than the one are many-shot, of fewer than the other few-shot (Liu et al., "Large-Scale
-Long-Tailed Recognition in an Open World", 2019)."""
 MOST_DRAWN = 40
 """Classes up to which a confusion matrix can be read as a picture."""
 

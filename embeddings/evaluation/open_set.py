@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from booru_ml.evaluation.scores import calibration_error, reliability
 from embeddings import fitting, measures
 from embeddings.fitting import Labelled, Outcomes
 from embeddings.prototypes import Calibration
@@ -19,7 +20,7 @@ BACKGROUND = 256
 class OpenSet:
     """Shares 0–1. ``auroc``: known ones against strangers; ``tpr_at_fpr5``: known ones that pass the bar which a
     twentieth of the strangers passes; ``oscr``: area under right names against strangers named; ``ece`` as in
-    ``embeddings.measures``."""
+    ``booru_ml.evaluation.scores``."""
 
     ways: int
     shots: int
@@ -45,7 +46,7 @@ def ask(one: Labelled, calibration: Calibration, *, shots: int, queries: int, se
         auroc=measures.auroc(known, strangers),
         tpr_at_fpr5=measures.tpr_at_fpr(known, strangers, 0.05),
         oscr=measures.oscr(known, found.correct[found.known], strangers),
-        ece=measures.calibration_error(found.chance, found.correct),
+        ece=calibration_error(found.chance, found.correct),
         outcomes=found,
     )
 
@@ -54,7 +55,7 @@ def plot(found: OpenSet, path: Path, *, title: str) -> None:
     """The reliability diagram (Guo et al. 2017): how often answers of each probability were right."""
     from matplotlib.figure import Figure
 
-    rows = list(measures.bins(found.outcomes.chance, found.outcomes.correct, 15))
+    rows = reliability(found.outcomes.chance, found.outcomes.correct)
     shares, said, true = (np.array(column) for column in zip(*rows, strict=True))
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()

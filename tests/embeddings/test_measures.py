@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from booru_ml.evaluation.scores import calibration_error
 from embeddings import measures, sampling
 
 scores = st.lists(st.integers(0, 8).map(lambda n: n / 8), min_size=1, max_size=30).map(np.array)
@@ -41,8 +42,8 @@ def test_the_true_positive_rate_is_read_at_the_strangers_bar():
 def test_calibrated_probabilities_have_no_error_and_boasts_have_theirs():
     random = np.random.default_rng(0)
     chance = random.random(200_000)
-    assert measures.calibration_error(chance, random.random(200_000) < chance) < 0.01
-    assert measures.calibration_error(np.full(10, 0.9), np.arange(10) < 5) == pytest.approx(0.4)
+    assert calibration_error(chance, random.random(200_000) < chance) < 0.01
+    assert calibration_error(np.full(10, 0.9), np.arange(10) < 5) == pytest.approx(0.4)
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=8), st.integers(1, 12), st.integers(0, 99), st.data())

@@ -6,20 +6,15 @@ wait for another: a worker that is to stop gently asks its broker, which is gone
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1
+from booru_ml.pipeline.processes import stop_with
 
 
 def main() -> None:
-    parent = int(os.environ.pop("BOORU_DEMO_PARENT"))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit("the parent is gone already")
+    stop_with(int(os.environ.pop("BOORU_DEMO_PARENT")), signal.SIGKILL)
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - becoming the command is the point
 
 
