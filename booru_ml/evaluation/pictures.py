@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from booru_ml.errors import InvalidInput
 from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import fit
 from booru_ml.progress import track
-from booru_ml.training.manifest import MANIFEST, Sample
+from booru_ml.training.manifest import Sample
 from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
@@ -46,14 +44,6 @@ class Material:
     def of(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Rows of one split."""
         return np.flatnonzero([sample.split == split for sample in self.samples])
-
-
-def columns(folder: Path) -> set[str]:
-    """What the folder's manifest says of each picture; nothing where there is none."""
-    if not (folder / MANIFEST).is_file():
-        return set()
-    with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
-        return set(next(csv.reader(file), []))
 
 
 def gather(samples: Sequence[Sample], say: Callable[[str], Any]) -> Material:

@@ -16,7 +16,7 @@ from booru_ml.evaluation.answers import Answers, numbered
 from booru_ml.evaluation.degrade import GRADES, degrade
 from booru_ml.evaluation.grading import LOOKS, Graded, cross_validated, grey, inputs_of, tracked
 from booru_ml.evaluation.measured import Findings, Measured
-from booru_ml.evaluation.pictures import Change, Material, ask, columns, frames_of, gather
+from booru_ml.evaluation.pictures import Change, Material, ask, frames_of, gather
 from booru_ml.nn.survey import read_picture
 from booru_ml.training import manifest
 from booru_ml.types import PixelArray
@@ -54,7 +54,7 @@ class Quality(Measured):
         parser.add_argument("--split", help="only rows of this split, where a manifest has the column")
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
-        known = columns(options["data"])
+        known = manifest.columns(options["data"])
         # Only a manifest that says nothing of quality asks for made grades; a column's misspelt name does not.
         ungraded = bool(known) and options["label"] == "quality" and "quality" not in known
         return _spoilt(checkpoint, options, say) if ungraded else _given(checkpoint, options, say)
@@ -87,7 +87,7 @@ def _given(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
 
 def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     """Grades that were made: every sketch in grey, spoilt by degrees; and, where some are none, which are sketches."""
-    weak = "kind" in columns(options["data"])
+    weak = "kind" in manifest.columns(options["data"])
     label = "kind" if weak else "character"
     material = gather(manifest.read(options["data"], label=label, group=options["group"], split=options["split"]), say)
     sketches = [one for one in material.samples if not weak or one.label != NO_SKETCH]

@@ -61,9 +61,17 @@ def pictures(folders: Sequence[Path], *, most: int) -> list[Path]:
 
 
 def read_picture(path: Path) -> PixelArray:
-    """A trusted picture of one's own, upright, alpha on white, H×W×3 uint8."""
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGBA")
+    """A trusted picture of one's own, upright, alpha on white, H×W×3 uint8.
+
+    Raises ``OSError`` for whatever a damaged file does to its decoder: each has exceptions of its own.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"{path.name} is damaged: {error}") from error
     white = Image.new("RGBA", upright.size, "white")
     white.alpha_composite(upright)
     return np.asarray(white.convert("RGB"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,8 @@ from booru_ml.types import Box
 Item = TypeVar("Item")
 MANIFEST = "manifest.csv"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
+SPLITS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+"""Other names that are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +107,62 @@ def rows(folder: Path, *columns: str) -> Iterator[tuple[Path, dict[str, str], st
     manifest, home = folder / MANIFEST, folder.resolve()
     if not manifest.is_file():
         raise InvalidInput(f"{folder} has no {MANIFEST}; `manage.py booru_draw --out DIR` makes such a folder.")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        found = csv.DictReader(file, restval="")
-        if missing := {"path", *columns} - set(found.fieldnames or ()):
-            raise InvalidInput(f"{manifest} lacks the column(s) {', '.join(sorted(missing))}.")
-        for row in found:
-            where = f"{manifest}, line {found.line_num}"
-            path = (home / row["path"]).resolve()
-            if not path.is_relative_to(home):
+    with _table(manifest) as table:
+        if missing := {"path", *columns} - set(table.fieldnames or ()):
+            raise InvalidInput(
+                f"{manifest} lacks the column(s) {', '.join(sorted(missing))}; its first line has "
+                f"{', '.join(table.fieldnames or ()) or 'none'}."
+            )
+        for row in table:
+            where = f"{manifest}, line {table.line_num}"
+            if "\0" in row["path"] or not (path := (home / row["path"]).resolve()).is_relative_to(home):
                 raise InvalidInput(f"{where}: {row['path']!r} leads out of the folder.")
             yield path, row, where
+
+
+def columns(folder: Path) -> set[str]:
+    """What the folder's manifest says of each picture; nothing where there is none. Raises ``InvalidInput``."""
+    if not (folder / MANIFEST).is_file():
+        return set()
+    with _table(folder / MANIFEST) as table:
+        return set(table.fieldnames or ())
+
+
+@contextmanager
+def _table(file: Path) -> Iterator[csv.DictReader[str]]:
+    """Its rows by the names in the first line; more cells than names are left out. Raises ``InvalidInput``."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:  # spreadsheets put a byte order mark in front
+            table = csv.DictReader(opened, restkey="", restval="")
+            table.fieldnames = [name.strip() for name in table.fieldnames or ()]
+            yield table
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{file} is no table in UTF-8 ({error}). Save it as CSV with commas, in UTF-8.") from error
 
 
 def _from_manifest(folder: Path, label: str, group: str, faces: bool) -> list[Sample]:
     samples = []
     for path, row, where in rows(folder, label, *(["faces"] if faces else [])):
         found = boxes(row["faces"], where) if faces else (None,)
-        if row[label].strip() and found:
-            samples.append(Sample(path, row[label], row.get(group) or row["path"], row.get("split") or "", found[0]))
+        if (name := row[label].strip()) and found:
+            together = row.get(group, "").strip() or row["path"]
+            samples.append(Sample(path, name, together, _split(row.get("split", ""), where), found[0]))
     return samples
 
 
+def _split(text: str, where: str) -> str:
+    """Raises ``InvalidInput`` for a name that nobody would read: its pictures would be left out unseen."""
+    name = text.strip().lower()
+    name = SPLITS.get(name, name)
+    if name not in ("", *SPLITS.values()):
+        raise InvalidInput(f"{where}: split is train, val or test, not {text[:40]!r}.")
+    return name
+
+
 def _from_subfolders(folder: Path) -> list[Sample]:
+    """Hidden files and folders are what systems and viewers left there: previews, caches."""
     return [
         Sample(path, path.parent.name, str(path))
-        for path in sorted(folder.glob("*/*"))
+        for path in sorted(folder.glob("[!.]*/[!.]*"))
         if path.suffix.lower() in SUFFIXES and path.is_file()
     ]

@@ -45,6 +45,9 @@ def test_faces_are_the_first_of_each_picture(tmp_path: Path) -> None:
         ("path,character,faces\n../a.png,x,\n", "leads out of the folder"),
         ("path,character,faces\na.png,x,0.1 0.2\n", "line 2: faces must be"),
         ("path,character,faces\n", "no labelled pictures"),
+        ("path;character;faces\na.png;x;\n", "its first line has path;character;faces"),
+        ("", "its first line has none"),
+        ("path,character,faces,split\na.png,x,0 0 1 1,holdout\n", "line 2: split is train, val or test"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
@@ -52,9 +55,22 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
         manifest.read(written(tmp_path, text), label="character", faces=True)
 
 
-def test_subfolders_are_classes(tmp_path: Path) -> None:
-    (tmp_path / "saber").mkdir()
-    (tmp_path / "saber" / "1.png").touch()
+def test_what_a_spreadsheet_saves_is_read(tmp_path: Path) -> None:
+    text = "path, character ,split,note\r\na.png, 初音ミク,Training,x,one,more\r\n\r\nb.png,Стрелок,valid\r\n"
+    (tmp_path / "manifest.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    found = manifest.read(tmp_path, label="character")
+    assert [(sample.label, sample.split) for sample in found] == [("初音ミク", "train"), ("Стрелок", "val")]
+    assert manifest.columns(tmp_path) == {"path", "character", "split", "note"}
+    (tmp_path / "manifest.csv").write_bytes("path,character\na.png,Müller\n".encode("latin-1"))
+    with pytest.raises(InvalidInput, match="Save it as CSV"):
+        manifest.read(tmp_path, label="character")
+
+
+def test_subfolders_are_classes_and_what_is_hidden_is_none(tmp_path: Path) -> None:
+    for name in ("saber", ".previews"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    (tmp_path / "saber" / "._1.png").touch()
     (tmp_path / "saber" / "notes.txt").touch()
     assert [sample.label for sample in manifest.read(tmp_path, label="character")] == ["saber"]
 
