@@ -14,6 +14,7 @@ from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import fit
 from booru_ml.progress import track
 from booru_ml.training.manifest import Sample
+from booru_ml.training.manifest import columns as columns
 from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
