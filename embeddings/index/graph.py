@@ -26,8 +26,8 @@ CHUNK = 4096
 
 class GraphIndex:
     """``effort`` (HNSW's efSearch) is how many candidates a search keeps: more find better and take longer. Its
-    ``recall`` was measured at the size ``tuned_at``; ``saved_at`` is the size on disk. ``size``: vectors in the graph, removed ones
-    included."""
+    ``recall`` was measured at the size ``tuned_at``; ``saved_at`` is the size on disk. ``size``: vectors in the graph,
+    removed ones included."""
 
     def __init__(self, dimension: int) -> None:
         faiss = load_faiss()
