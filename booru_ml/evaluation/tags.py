@@ -16,6 +16,7 @@ from booru_ml.evaluation.folds import nearest_other
 from booru_ml.evaluation.measured import Findings, Measured
 from booru_ml.evaluation.pictures import ask, gather
 from booru_ml.training import manifest
+from booru_ml.training.tasks import judged, known, settled, tag
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -53,14 +54,17 @@ class Tags(Measured):
         truth = np.zeros((len(material.samples), len(place)), np.int64)
         unknown: set[str] = set()
         for row, sample in enumerate(material.samples):
-            unknown |= set(sample.labels) - place.keys()
-            truth[row, [place[tag] for tag in sample.labels if tag in place]] = 1
+            carried = {tag(text).name for text in sample.labels}
+            unknown |= carried - place.keys()
+            truth[row, [place[name] for name in carried if name in place]] = 1
         kept = np.flatnonzero(truth.sum(axis=0) >= max(1, options["least"]))
         if not len(kept):
             raise InvalidInput(f"No tag of {options['data']} is one that {checkpoint.name} knows and frequent enough.")
         names = list(place)
         classes = tuple(names[number] for number in kept)
-        chances = ask(checkpoint, material.samples, [head])[head][:, kept].astype(np.float64)
+        decided = known(material.samples, classes, judged(material.samples))
+        said = ask(checkpoint, material.samples, [head])[head][:, kept]
+        chances = settled(said, decided).astype(np.float64)
         given = checkpoint.thresholds.get(head, {})
         limits = np.array([given.get(name, USUAL) for name in classes])
         paths = tuple(sample.path for sample in material.samples)
@@ -79,6 +83,7 @@ class Tags(Measured):
         }
         notes = [
             f"{len(classes)} tags; {len(unknown)} that the pictures have are unknown to the model",
+            *([] if decided is None else [f"  nobody decided about {1 - decided.mean():.0%} of the marks: left out"]),
             f"  precision = recall at {equal:.4f}, F1 {figures['p_equals_r_f1']:.3f}",
             f"  thresholds of each tag, found on half of the groups, on the other half: macro-F1 "
             f"{scores.macro_f1(held_out):.3f}, micro-F1 {scores.micro_f1(held_out):.3f}",

@@ -198,7 +198,7 @@ def _at_least(samples: Sequence[Sample], least: int) -> list[Sample]:
     kept = []
     for sample in samples:
         labels = [label for label in sample.labels if counts[label] >= least]
-        if labels:
+        if labels or sample.rejected:
             kept.append(replace(sample, tags=tuple(labels)) if sample.tags else sample)
     return kept
 

@@ -25,7 +25,8 @@ class Sample:
     """One labelled picture. ``group`` names what must never stand on both sides of a split (a source, a post).
 
     ``box``: the part of the picture that is meant; the whole where it is None. ``tags``: the labels of a picture that
-    may have several.
+    may have several; ``rejected``: those that people said it does not have, so that the rest is undecided. None: all
+    that it does not have, it has not.
     """
 
     path: Path
@@ -34,10 +35,11 @@ class Sample:
     split: str = ""
     box: Box | None = None
     tags: tuple[str, ...] = ()
+    rejected: tuple[str, ...] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.tags or (self.label,)
+        return self.tags if self.tags or self.rejected is not None else (self.label,)
 
 
 def read(
@@ -53,17 +55,18 @@ def read(
 
     ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
     ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
-    each picture instead of the whole, by the manifest's column ``faces``; ``several`` reads the label as words, tags.
+    each picture instead of the whole, by the manifest's column ``faces``; ``several`` reads the label as words, tags,
+    and the column ``rejected`` as those that are not there.
     Raises ``InvalidInput``.
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
     listed = (folder / MANIFEST).is_file()
-    samples = _from_manifest(folder, label, group, faces) if listed else _from_subfolders(folder)
+    samples = _from_manifest(folder, label, group, faces, several) if listed else _from_subfolders(folder)
     if split is not None and any(sample.split for sample in samples):
         samples = [sample for sample in samples if sample.split == split]
     if several:
-        samples = [replace(sample, tags=tuple(dict.fromkeys(sample.label.split()))) for sample in samples]
+        samples = [replace(sample, tags=_words(sample.label)) for sample in samples]
     if not samples:
         raise InvalidInput(f"{folder} holds no labelled pictures{f' of split {split!r}' if split else ''}.")
     return samples
@@ -140,14 +143,21 @@ def _table(file: Path) -> Iterator[csv.DictReader[str]]:
         raise InvalidInput(f"{file} is no table in UTF-8 ({error}). Save it as CSV with commas, in UTF-8.") from error
 
 
-def _from_manifest(folder: Path, label: str, group: str, faces: bool) -> list[Sample]:
+def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: bool) -> list[Sample]:
     samples = []
     for path, row, where in rows(folder, label, *(["faces"] if faces else [])):
         found = boxes(row["faces"], where) if faces else (None,)
-        if (name := row[label].strip()) and found:
+        name = row[label].strip()
+        rejected = _words(row["rejected"]) if several and "rejected" in row else None
+        if (name or rejected) and found:
             together = row.get(group, "").strip() or row["path"]
-            samples.append(Sample(path, name, together, _split(row.get("split", ""), where), found[0]))
+            split = _split(row.get("split", ""), where)
+            samples.append(Sample(path, name, together, split, found[0], rejected=rejected))
     return samples
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.split()))
 
 
 def _split(text: str, where: str) -> str:

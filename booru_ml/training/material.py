@@ -24,7 +24,7 @@ from booru_ml.training.objectives import Learner
 from booru_ml.training.pictures import Item, Pictures, tiles
 from booru_ml.training.settings import Settings
 from booru_ml.training.splits import NAMES
-from booru_ml.training.tasks import Targets, Task
+from booru_ml.training.tasks import Marks, Targets, Task, judged, known
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Preprocess
@@ -87,12 +87,13 @@ class Seen(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass(frozen=True)
 class Material:
-    """``sets`` and ``targets`` by split; a split without pictures is not among them."""
+    """``sets``, ``targets`` and what is ``known`` of tags, by split; a split without pictures is not among them."""
 
     task: Task
     labels: tuple[Label, ...]
     sets: Mapping[str, Dataset[Any]]
     targets: Mapping[str, Targets]
+    known: Mapping[str, Marks | None]
 
     @property
     def taught(self) -> npt.NDArray[np.int64]:
@@ -106,9 +107,12 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
     labels = task.labels(samples)
     sets: dict[str, Dataset[Any]] = {}
     targets: dict[str, Targets] = {}
+    decided: dict[str, Marks | None] = {}
+    rejected = judged([sample for sample in samples if sample.split == "train"])
     for name in NAMES:
         if some := [sample for sample in samples if sample.split == name]:
             targets[name] = task.targets(some, labels)
+            decided[name] = known(some, [label.name for label in labels], rejected) if task.several else None
             sets[name] = Pictures(
                 some,
                 targets[name],
@@ -116,8 +120,9 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
                 augment=settings.augment if name == "train" else "none",
                 margin=1.0,
                 classes=len(labels) if task.several else 0,
+                known=decided[name],
             )
-    return Material(task, labels, sets, targets)
+    return Material(task, labels, sets, targets, decided)
 
 
 def identities(samples: Sequence[Sample], look: Preprocess, settings: Settings) -> tuple[Pictures, Targets]:

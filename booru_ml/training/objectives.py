@@ -62,7 +62,10 @@ class Angular(Objective):
 
 
 class Answering(Objective):
-    """The likelihood of a scored head's answer: cross-entropy, binary cross-entropy of each tag, cumulative logits."""
+    """The likelihood of a scored head's answer: cross-entropy, binary cross-entropy of each tag, cumulative logits.
+
+    A tag's target below 0 is unknown, and left out.
+    """
 
     def __init__(self, head: Head, features: int, settings: Settings) -> None:
         super().__init__()
@@ -80,7 +83,10 @@ class Answering(Objective):
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         logits = self.scored.logits(self.dropout(features))
         if self.kind is HeadKind.SIGMOID:
-            return functional.binary_cross_entropy_with_logits(logits, target)
+            known = (target >= 0).to(logits.dtype)
+            found = functional.binary_cross_entropy_with_logits(logits, target.clamp(min=0), known, reduction="sum")
+            loss: Tensor = found / known.sum().clamp(min=1)
+            return loss
         if self.kind is HeadKind.ORDINAL:
             return -log_likelihood(logits[:, 0].float(), self.thresholds(), target).mean()
         return functional.cross_entropy(logits, target, label_smoothing=self.smoothing)

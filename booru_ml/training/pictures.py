@@ -20,7 +20,7 @@ from booru_ml.nn.transforms import crop_square, fit
 from booru_ml.progress import track
 from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings
-from booru_ml.training.tasks import Targets
+from booru_ml.training.tasks import Marks, Targets
 from booru_ml.types import Box, PixelArray
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ ENLARGED = {"strong": 1.43, "light": 1.25, "crop": 1.25, "aniwho": 1.0, "none": 
 
 ORIENTATION = 0x0112
 """EXIF's tag; from 5 on the picture lies on its side."""
+
+UNKNOWN = -1.0
+"""The target of a tag that nobody decided about."""
 
 Item = tuple[int, int]
 """A picture's place in the set, and the seed of its variation."""
@@ -79,11 +82,13 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         augment: str = "none",
         margin: float = 1.0,
         classes: int = 0,
+        known: Marks | None = None,
     ) -> None:
         """``margin``: side of the square about a sample's box, as a multiple of it. ``classes``: how many tags there
-        are, where targets are tags."""
+        are, where targets are tags; ``known``: what is known of them (pictures × tags, None: all)."""
         side = round(ENLARGED[augment] * look.width)
         self.samples, self.targets, self.margin, self.classes = samples, targets, margin, classes
+        self.known = known
         self.look = replace(look, width=side, height=side)
         self.augment = augmentation(augment, look.width, look.mean, look.std)
         self.cache: Tensor | None = None
@@ -110,6 +115,8 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             return torch.tensor(self.targets[number][0])
         found = torch.zeros(self.classes)
         found[list(self.targets[number])] = 1.0
+        if self.known is not None:
+            found[~torch.from_numpy(self.known[number])] = UNKNOWN
         return found
 
     def _read(self, number: int) -> Tensor:

@@ -19,7 +19,7 @@ from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings
 from booru_ml.types import Box
 
-COLUMNS = ("path", "label", "group", "split", "box", "tags")
+COLUMNS = ("path", "label", "group", "split", "box", "tags", "rejected")
 Curve = list[dict[str, float]]
 
 
@@ -54,7 +54,9 @@ class Run:
             for row in csv.DictReader(file):
                 box = Box(*map(float, row["box"].split())) if row["box"] else None
                 tags = tuple(row["tags"].split())
-                found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags))
+                # Nobody rejected anything, or nobody was asked: an empty list, or an empty cell.
+                rejected = tuple(json.loads(row["rejected"])) if row["rejected"] else None
+                found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags, rejected))
         return found
 
     def keep_samples(self, samples: Sequence[Sample], report: Sequence[str]) -> None:
@@ -65,7 +67,8 @@ class Run:
             writer.writerow(COLUMNS)
             for one in samples:
                 box = " ".join(repr(side) for side in asdict(one.box).values()) if one.box else ""
-                writer.writerow([one.path, one.label, one.group, one.split, box, " ".join(one.tags)])
+                rejected = "" if one.rejected is None else json.dumps(one.rejected, ensure_ascii=False)
+                writer.writerow([one.path, one.label, one.group, one.split, box, " ".join(one.tags), rejected])
         partial.replace(self.folder / "samples.csv")
 
     # --- Where it is ---

@@ -26,7 +26,7 @@ def split(samples: Sequence[Sample], *, shares: Sequence[float] = SHARES, seed: 
         raise InvalidInput(f"Shares of {', '.join(NAMES)} are three numbers that add up to 1, such as 0.7 0.1 0.2.")
     members: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:
-        for label in sample.labels:
+        for label in sample.labels or ("",):  # pictures that only lack tags are spread, too
             members[sample.group][label] += 1
     groups: dict[str, list[str]] = defaultdict(list)
     for group in sorted(members):

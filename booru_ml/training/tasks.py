@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from booru_ml.training.manifest import Sample
 from booru_ml.training.ordinal import agreement
 from booru_ml.types import Category, FloatArray, Rating
 
+Marks = npt.NDArray[np.bool_]
 Targets = list[tuple[int, ...]]
 """For each picture the places of its labels: one, but for tags."""
 
@@ -70,10 +71,10 @@ class Task:
             found.append(tuple(sorted(place[name] for name in names if name in place)))
         return found
 
-    def scores(self, probabilities: FloatArray, targets: Targets) -> dict[str, float]:
-        """Of N × labels; the first is the one to go by."""
+    def scores(self, probabilities: FloatArray, targets: Targets, known: Marks | None = None) -> dict[str, float]:
+        """Of N × labels, tags by what is ``known`` of them; the first is the one to go by."""
         if self.several:
-            return _tagged(probabilities, table(targets, probabilities.shape[1]))
+            return _tagged(settled(probabilities, known), table(targets, probabilities.shape[1]))
         truth = np.array([target[0] for target in targets])
         said = probabilities.argmax(axis=1)
         if self.kind is HeadKind.ORDINAL:
@@ -84,12 +85,7 @@ class Task:
         return {"accuracy": float((said == truth).mean()), "top5": float(top5.mean()), "balanced": float(balanced)}
 
     def _label(self, text: str) -> Label:
-        """Tags may name their category (``character:miku``); without one they are general."""
-        if self.several:
-            head, colon, rest = text.partition(":")
-            if colon and rest and head in {category.value for category in Category if category.is_tag}:
-                return Label(rest, Category(head))
-        return Label(text, self.category)
+        return tag(text) if self.several else Label(text, self.category)
 
 
 TASKS: Mapping[str, Task] = {
@@ -104,7 +100,44 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-def table(targets: Targets, width: int) -> npt.NDArray[np.bool_]:
+def tag(text: str) -> Label:
+    """Tags may name their category (``character:miku``); without one they are general."""
+    head, colon, rest = text.partition(":")
+    if colon and rest and head in {category.value for category in Category if category.is_tag}:
+        return Label(rest, Category(head))
+    return Label(text, Category.GENERAL)
+
+
+def judged(samples: Sequence[Sample]) -> set[str]:
+    """Names of the tags that somebody rejected on some picture."""
+    return {tag(text).name for sample in samples for text in sample.rejected or ()}
+
+
+def known(samples: Sequence[Sample], names: Sequence[str], judged: Collection[str]) -> Marks | None:
+    """N × tags: what is known of each picture; None: everything.
+
+    Where people said what a picture does not show, tags that nobody decided about are unknown. A tag outside ``judged``
+    has nothing else to be told from, so pictures without it count as such.
+    """
+    if all(sample.rejected is None for sample in samples):
+        return None
+    found = np.ones((len(samples), len(names)), bool)
+    decidable = np.array([name in judged for name in names])
+    place = {name: number for number, name in enumerate(names)}
+    for row, sample in zip(found, samples, strict=True):
+        if sample.rejected is not None:
+            said = {tag(text).name for text in (*sample.tags, *sample.rejected)}
+            row[decidable] = False
+            row[[place[name] for name in said if name in place]] = True
+    return found
+
+
+def settled(probabilities: FloatArray, known: Marks | None) -> FloatArray:
+    """Nothing is said where nothing is known: neither precision nor recall has to do with it then."""
+    return probabilities if known is None else np.where(known, probabilities, np.float32(0))
+
+
+def table(targets: Targets, width: int) -> Marks:
     """N × labels, true where a picture has the label."""
     found = np.zeros((len(targets), width), bool)
     for row, places in zip(found, targets, strict=True):
@@ -112,7 +145,7 @@ def table(targets: Targets, width: int) -> npt.NDArray[np.bool_]:
     return found
 
 
-def best_thresholds(probabilities: FloatArray, truth: npt.NDArray[np.bool_], *, least: int = 3) -> FloatArray:
+def best_thresholds(probabilities: FloatArray, truth: Marks, *, least: int = 3) -> FloatArray:
     """For each label the score with the best F1; 0.5 where it has fewer than ``least`` pictures."""
     found = np.full(truth.shape[1], 0.5, np.float32)
     for place in np.flatnonzero(truth.sum(axis=0) >= least):
@@ -122,7 +155,7 @@ def best_thresholds(probabilities: FloatArray, truth: npt.NDArray[np.bool_], *, 
     return np.clip(found, 0.01, 0.99)
 
 
-def _tagged(probabilities: FloatArray, truth: npt.NDArray[np.bool_]) -> dict[str, float]:
+def _tagged(probabilities: FloatArray, truth: Marks) -> dict[str, float]:
     known = truth.any(axis=0)
     said = probabilities >= 0.5
     return {

@@ -24,7 +24,7 @@ from booru_ml.training.objectives import Answering, Frozen, Learner, Objective
 from booru_ml.training.pictures import Deal
 from booru_ml.training.runs import Curve, Run
 from booru_ml.training.settings import Settings
-from booru_ml.training.tasks import Task, best_thresholds, table
+from booru_ml.training.tasks import Task, best_thresholds, settled, table
 
 if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
@@ -123,7 +123,8 @@ def teach(start: Start, given: Material, settings: Settings, bench: Bench, run: 
 def tested(learner: Learner, given: Material, settings: Settings, bench: Bench, part: str) -> reports.Tested:
     """Answers on the pictures of one split."""
     said, _, _ = loop.answers(learner, given.sets[part], batch=settings.batch, device=bench.accelerator.device)
-    return reports.Tested(given.task, given.labels, said.numpy(), given.targets[part], given.taught)
+    answers = settled(said.numpy(), given.known[part])
+    return reports.Tested(given.task, given.labels, answers, given.targets[part], given.taught)
 
 
 def publish(
@@ -161,7 +162,7 @@ def _head(given: Material, settings: Settings) -> Callable[[int], Objective]:
 def _examiner(given: Material, settings: Settings, bench: Bench) -> loop.Examine:
     def examine(learner: Learner) -> Mapping[str, float]:
         found = loop.answers(learner, given.sets["val"], batch=settings.batch, device=bench.accelerator.device)
-        return {"loss": found[2], **given.task.scores(found[0].numpy(), given.targets["val"])}
+        return {"loss": found[2], **given.task.scores(found[0].numpy(), given.targets["val"], given.known["val"])}
 
     return examine
 

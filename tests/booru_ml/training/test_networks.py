@@ -14,6 +14,8 @@ from django.core.management import CommandError, call_command
 
 from booru_ml.checkpoint import Checkpoint, HeadKind, Label
 from booru_ml.errors import InvalidInput
+from booru_ml.training import loop
+from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings, recipe, recipes
 from tests.booru_ml.training import pictures
 
@@ -73,6 +75,65 @@ def test_tags_bring_their_categories_and_thresholds(data: Path, tmp_path: Path) 
     found = {f"{label.category}:{label.name}" for label in head.labels}
     assert found == hues | names | {"general:wide", "general:high"}
     assert set(checkpoint.thresholds["tags"]) == {label.name for label in head.labels}
+
+
+def test_what_nobody_decided_about_is_no_negative(tmp_path: Path) -> None:
+    """Of the red pictures a third carries the tag; nobody said that the others lack it. Green ones were rejected."""
+    from accelerate import Accelerator
+
+    from booru_ml.training import manifest, trainer
+    from booru_ml.training.architectures import from_name
+    from booru_ml.training.runs import Run
+    from booru_ml.training.tasks import TASKS
+
+    folder = pictures.folder(tmp_path / "decided", split=True)
+    rows = [
+        {
+            "path": row["path"],
+            "tags": ("warm" if number % 9 == 0 else "drawn") if number % 3 != 1 else "",
+            "rejected": "warm" if number % 3 == 1 else "",
+            "split": row["split"],
+        }
+        for number, row in enumerate(table(folder / "manifest.csv"))
+    ]
+    quick = {"optimiser": "sgd", "rate": 0.1, "backbone_rate": 0.1, "schedule": "constant", "augment": "none"}
+    settings = Settings(size=32, epochs=12, batch=6).with_(quick)
+    start, bench = from_name("conv2d", size=32), trainer.Bench(Accelerator(cpu=True), tensorboard=False)
+
+    def red(name: str, *columns: str) -> float:
+        """What the tested red pictures are said to be, by a network that read these columns."""
+        with (folder / "manifest.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+        run = Run(tmp_path / name)
+        run.keep_samples(manifest.read(folder, label="tags", several=True), ())
+        samples = run.samples() or []
+        given = trainer.prepare(start, samples, TASKS["tags"], settings, bench)
+        learner, _ = trainer.teach(start, given, settings, bench, run)
+        answers, _, _ = loop.answers(learner, given.sets["test"], batch=6, device="cpu")
+        place = [label.name for label in given.labels].index("warm")
+        tested = [sample for sample in samples if sample.split == "test"]
+        return float(np.mean([answers[n, place] for n, one in enumerate(tested) if int(one.path.stem) % 3 == 0]))
+
+    assert red("absent", "path", "tags", "split") < 0.4
+    assert red("unknown", "path", "tags", "rejected", "split") > 0.6
+
+
+def test_tags_are_measured_by_what_is_known_of_them() -> None:
+    from booru_ml.training.tasks import known
+
+    samples = [
+        Sample(Path("a"), "", "a", tags=("sky",), rejected=("sea",)),
+        Sample(Path("b"), "", "b", tags=("general:sea",), rejected=()),
+        Sample(Path("c"), "", "c", tags=("sun",)),
+    ]
+    names = ("sea", "sky", "sun")
+    marks = known(samples, names, {"sea", "sky"})
+    assert marks is not None
+    # The sun was never rejected, so pictures without it lack it; of the last picture everything is known.
+    assert marks.tolist() == [[True, True, True], [True, False, True], [True, True, True]]
+    assert known(samples[2:], names, set()) is None
 
 
 def test_the_sketch_recipe_sweeps_and_tests_what_validation_chose(data: Path, tmp_path: Path) -> None:
