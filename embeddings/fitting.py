@@ -26,7 +26,8 @@ from embeddings.types import IntArray
 WAYS = (1, 2, 4, 8, 16, 32)
 SHOTS = (1, 2, 5, 10)
 QUERIES = 5
-BACKGROUNDS = (0, 32, 256)
+BACKGROUNDS = (0, 16, 64, 256, 256)
+"""Pictures of strangers that a board has beside those enrolled; the last is what nearly every board has."""
 SHARPNESS = (10.0, 20.0, 40.0, 80.0)
 FLOORS = (0.0, 0.5, 1.0, 1.5, 2.0)
 LOOKS = 3
@@ -53,14 +54,15 @@ class Labelled:
 class Outcomes:
     """What the likeliest subject of each query scored, and whether it was right.
 
-    ``weight``: a game's outcomes weigh 1 together. ``known``: the query's class was enrolled; ``correct``: and it came
-    first; ``third``: it was among the first three.
+    ``shortage``: as ``Calibration`` has it. ``weight``: a game's outcomes weigh 1 together. ``known``: the query's
+    class was enrolled; ``correct``: and it came first; ``third``: it was among the first three.
     """
 
     standard: FloatVector
     lead: FloatVector
     count: FloatVector
     size: FloatVector
+    shortage: FloatVector
     weight: FloatVector
     chance: FloatVector
     known: npt.NDArray[np.bool_]
@@ -294,6 +296,7 @@ def game(
         lead=found.lead[places, first].astype(np.float64),
         count=np.full(len(truth), float(ways)),
         size=supports.sizes[first].astype(np.float64),
+        shortage=np.full(len(truth), calibration.shortage(len(others))),
         weight=np.full(len(truth), 1 / len(truth)),
         chance=found.chances[places, first].astype(np.float64),
         known=truth >= 0,
@@ -303,32 +306,35 @@ def game(
 
 
 def join(played: Sequence[Outcomes]) -> Outcomes:
-    columns = ("standard", "lead", "count", "size", "weight", "chance", "known", "correct", "third")
+    columns = ("standard", "lead", "count", "size", "shortage", "weight", "chance", "known", "correct", "third")
     return Outcomes(*(np.concatenate([getattr(item, name) for item in played]) for name in columns))
 
 
 def _logistic(calibration: Calibration, played: Sequence[Outcomes]) -> tuple[Calibration, float]:
     """Coefficients by Newton's method with a touch of ridge, and the log loss; sets weigh alike, so do their games.
 
-    Evidence never speaks against its subject: a coefficient that would is held at zero.
+    Evidence never speaks against its subject, however little background there is: a coefficient that would is held at
+    zero.
     """
     rows = join(played)
     weights = np.concatenate([item.weight / item.weight.sum() for item in played]) / len(played)
-    ones = np.ones(len(rows.count))
-    table = np.stack([rows.standard, rows.lead, -np.log(rows.count), -np.log(rows.size), ones], axis=1)
+    usual = [rows.standard, rows.lead, -np.log(rows.count), -np.log(rows.size), np.ones(len(rows.count))]
+    table = np.stack([*usual, rows.standard * rows.shortage, rows.shortage], axis=1)
     target = rows.correct.astype(np.float64)
-    free = [0, 1, 2, 3, 4]
+    free = list(range(table.shape[1]))
     while True:
-        found = np.zeros(5)
+        found = np.zeros(table.shape[1])
         found[free] = _newton(table[:, free], target, weights)
-        against = [column for column in free if column < 3 and found[column] < 0]
+        worst = {0: found[0], 1: found[1], 2: found[2], 5: found[0] + found[5]}
+        against = [column for column in free if worst.get(column, 0.0) < 0]
         if not against:
             break
-        free.remove(min(against, key=lambda column: found[column]))
+        free.remove(min(against, key=lambda column: worst[column]))
     chance = np.clip(1 / (1 + np.exp(-np.clip(table @ found, -60, 60))), 1e-9, 1 - 1e-9)
     loss = -float(weights @ (target * np.log(chance) + (1 - target) * np.log(1 - chance)))
-    score, margin, subjects, supports, bias = (float(value) for value in found)
-    return replace(calibration, score=score, margin=margin, subjects=-subjects, supports=-supports, bias=bias), loss
+    score, margin, subjects, supports, bias, blur, blind = (float(value) for value in found)
+    fitted = replace(calibration, score=score, margin=margin, subjects=-subjects, supports=-supports, bias=bias)
+    return replace(fitted, blur=blur, blind=blind), loss
 
 
 def _newton(table: FloatVector, target: FloatVector, weights: FloatVector) -> FloatVector:

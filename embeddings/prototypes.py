@@ -30,6 +30,8 @@ class Calibration:
     ``floor``: the standardised score that a stranger reaches where no other subject is enrolled.
     ``score``, ``margin``, ``subjects``, ``supports``, ``bias``: P = σ(score·s₁ + margin·(s₁ − s₂) + subjects·log n +
     supports·log k + bias) over standardised scores, n subjects being compared and k exemplars showing this one.
+    ``blind``, ``blur``: blind + blur·s₁ is added where there is no background to see what strangers are like, and in
+    proportion to ``shortage`` where there is little.
     ``bar10`` … ``bar1``: the probability that 10, 5, 2 and 1 % of strangers reach.
     ``twin``: cosine from which two files show the same picture (re-encoded, resized).
     """
@@ -46,11 +48,17 @@ class Calibration:
     subjects: float = -0.5
     supports: float = 0.0
     bias: float = -3.0
+    blind: float = 0.0
+    blur: float = 0.0
     bar10: float = 0.3
     bar5: float = 0.45
     bar2: float = 0.65
     bar1: float = 0.75
     twin: float = 0.985
+
+    def shortage(self, background: int) -> float:
+        """1 where there are no background pictures to measure strangers by, towards 0 the more there are."""
+        return self.weight / (self.weight + background)
 
     def bar(self, rate: float) -> float:
         """The probability from which no more than a share ``rate`` (0–1) of strangers would be named.
@@ -217,7 +225,8 @@ def weigh(queries: FloatArray, supports: Supports, calibration: Calibration) -> 
     fair = calibration.level + (scores - supports.levels) * (calibration.spread / supports.spreads)
     standard = standardise(fair.astype(np.float32), queries @ support.background.T, calibration)
     lead = margins(np.where(forbidden, -np.inf, standard), calibration.floor)
-    chances = probability(standard, lead, supports.sizes, calibration, count=supports.count)
+    shortage = calibration.shortage(len(support.background))
+    chances = probability(standard, lead, supports.sizes, calibration, count=supports.count, shortage=shortage)
     return Weighed(similar, scores, standard, lead, forbidden, np.where(forbidden, 0, chances))
 
 
@@ -289,7 +298,7 @@ def _shrunk(cosines: FloatArray, calibration: Calibration, *, reach: float, axis
     mean = np.clip(cosines.mean(axis=axis, keepdims=True), calibration.level - reach, calibration.level + reach)
     usual = calibration.spread**2
     variance = np.clip(cosines.var(axis=axis, keepdims=True), 0.25 * usual, 1.44 * usual)
-    share = count / (count + calibration.weight)
+    share = 1 - calibration.shortage(count)
     level = calibration.level + share * (mean - calibration.level)
     return np.asarray(level, dtype=np.float32), np.asarray(
         np.sqrt(usual + share * (variance - usual)), dtype=np.float32
@@ -310,17 +319,18 @@ def margins(scores: FloatArray, floor: float) -> FloatArray:
 
 
 def probability(
-    scores: FloatArray, lead: FloatArray, sizes: IntArray, calibration: Calibration, *, count: int
+    scores: FloatArray, lead: FloatArray, sizes: IntArray, calibration: Calibration, *, count: int, shortage: float
 ) -> FloatArray:
     """(Q, N) logistic probability that the subject is in the picture, from standardised scores and margins.
 
     ``sizes`` (N,): how many exemplars each subject has; ``count``: how many subjects there are.
     """
     logits = (
-        calibration.score * scores
+        (calibration.score + calibration.blur * shortage) * scores
         + calibration.margin * lead
         + calibration.subjects * np.log(max(count, 1))
         + calibration.supports * np.log(np.maximum(sizes, 1))
         + calibration.bias
+        + calibration.blind * shortage
     )
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), dtype=np.float32)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,15 +35,25 @@ def test_a_lone_subject_must_beat_the_floor():
 def test_probabilities_are_probabilities_and_rise_with_the_score(scores):
     lead = prototypes.margins(scores, CONSTANTS.floor)
     sizes = np.ones(scores.shape[1], dtype=np.int64)
-    low = prototypes.probability(scores, lead, sizes, CONSTANTS, count=9)
-    high = prototypes.probability(scores + 1, lead, sizes, CONSTANTS, count=9)
+    low = prototypes.probability(scores, lead, sizes, CONSTANTS, count=9, shortage=0.2)
+    high = prototypes.probability(scores + 1, lead, sizes, CONSTANTS, count=9, shortage=0.2)
     assert ((low >= 0) & (high <= 1) & (high >= low)).all()
 
 
 def test_more_subjects_make_the_same_evidence_weaker():
-    alone = prototypes.probability(np.array([[4.0]]), np.array([[2.0]]), np.ones(1), CONSTANTS, count=1)[0, 0]
-    crowd = prototypes.probability(np.array([[4.0]]), np.array([[2.0]]), np.ones(1), CONSTANTS, count=100)[0, 0]
+    evidence = np.array([[4.0]]), np.array([[2.0]]), np.ones(1), CONSTANTS
+    alone = prototypes.probability(*evidence, count=1, shortage=0.2)[0, 0]
+    crowd = prototypes.probability(*evidence, count=100, shortage=0.2)[0, 0]
     assert crowd < alone
+
+
+def test_little_background_blurs_what_is_seen():
+    constants = replace(CONSTANTS, blind=-4.0, blur=0.5)
+    seen = np.array([[3.0]]), np.array([[2.0]]), np.ones(1)
+    usual = prototypes.probability(*seen, constants, count=9, shortage=constants.shortage(100_000))[0, 0]
+    without = prototypes.probability(*seen, constants, count=9, shortage=constants.shortage(0))[0, 0]
+    plain = prototypes.probability(*seen, CONSTANTS, count=9, shortage=1.0)[0, 0]
+    assert without < usual == pytest.approx(plain, abs=1e-3)
 
 
 def test_strangers_on_the_board_set_the_scale():
