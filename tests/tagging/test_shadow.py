@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 from concurrent.futures import Future
+from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -205,3 +207,41 @@ def test_the_page_of_a_trial_is_for_those_who_may_see_it(look, on_trial, client)
     said = client.get(page).content.decode()
     assert "Trial of new@000000000001" in said
     assert '<th scope="row">general</th>' in said
+
+
+def test_a_service_without_a_trial_holds_no_network(on_trial, monkeypatch):
+    command = "tagging.management.commands.booru_shadow"
+    held, most = [], []
+
+    class Loaded:
+        def __init__(self, checkpoints) -> None:
+            held.append(self)
+
+        def close(self) -> None:
+            held.remove(self)
+
+    class Stop:
+        """The trial ends while the service waits; it is stopped a turn later."""
+
+        turns = 0
+
+        def is_set(self) -> bool:
+            return self.turns == 2
+
+        def wait(self, seconds: float) -> None:
+            most.append(len(held))
+            self.turns += 1
+            if self.turns == 1:
+                shadow.end()
+
+    monkeypatch.setattr(f"{command}.Loaded", Loaded)
+    monkeypatch.setattr(f"{command}.threading.Event", Stop)
+    monkeypatch.setattr(f"{command}.signal.signal", lambda *_: None)
+    monkeypatch.setattr(f"{command}.os.nice", lambda _: 0)
+    monkeypatch.setattr(f"{command}.close_old_connections", lambda: None)
+    monkeypatch.setattr(f"{command}.Checkpoint.load", lambda _: None)
+    monkeypatch.setattr(f"{command}.registry.wanted", lambda: SimpleNamespace(version="old@1", load=list))
+    monkeypatch.setattr("booru_ml.pipeline.images.DecoderPool", lambda **_: nullcontext())
+    call_command("booru_shadow", "run")
+    assert most == [2, 0]
+    assert not held

@@ -43,6 +43,30 @@ class Loaded:
         self._engine.close()
 
 
+class Pair:
+    """The models in force and the candidate; none between trials, so that a waiting service takes no memory."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._both: tuple[Loaded, Loaded] | None = None
+
+    def of(self, row: Shadow) -> tuple[Loaded, Loaded]:
+        """Loaded anew where another model is in force or on trial. Raises ``CheckpointError``."""
+        wanted = registry.wanted()
+        key = (wanted.version, row.candidate.version)
+        if self._both is None or self._key != key:
+            self.close()
+            self._both = Loaded(wanted.load()), Loaded([Checkpoint.load(row.candidate.folder)])
+            self._key = key
+            Shadow.objects.filter(pk=row.pk).update(fault="")
+        return self._both
+
+    def close(self) -> None:
+        for one in self._both or ():
+            one.close()
+        self._both = None
+
+
 def open_engine(checkpoints: Sequence[Checkpoint]) -> Engine:
     from booru_ml.conf import config
     from booru_ml.nn.engine import Engine
@@ -98,14 +122,14 @@ class Command(BaseCommand):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stop.set())
         with DecoderPool(workers=1, limits=Limits.from_config()) as decoders:
-            pair: tuple[object, Loaded, Loaded] | None = None
+            pair = Pair()
             while not stop.is_set():
                 close_old_connections()
                 pause = POLL_SECONDS
                 if row := shadow.running():
                     try:
-                        pair = self._pair(row, pair)
-                        count = shadow.step(row, active=pair[1], candidate=pair[2], decoders=decoders)
+                        active, candidate = pair.of(row)
+                        count = shadow.step(row, active=active, candidate=candidate, decoders=decoders)
                         pause = 0.0 if count else POLL_SECONDS
                     except BooruError as error:
                         Shadow.objects.filter(pk=row.pk).update(fault=error.message)
@@ -113,22 +137,12 @@ class Command(BaseCommand):
                             raise
                         self.stderr.write(error.message)
                         pause = RETRY_SECONDS
+                else:
+                    pair.close()
                 if options["once"] and pause:
                     break
                 stop.wait(pause)
-
-    def _pair(self, row: Shadow, pair: tuple[object, Loaded, Loaded] | None) -> tuple[object, Loaded, Loaded]:
-        """Both engines, loaded anew where another model is in force or on trial."""
-        wanted = registry.wanted()
-        key = (wanted.version, row.candidate.version)
-        if pair is not None and pair[0] == key:
-            return pair
-        if pair is not None:
-            pair[1].close()
-            pair[2].close()
-        loaded = key, Loaded(wanted.load()), Loaded([Checkpoint.load(row.candidate.folder)])
-        Shadow.objects.filter(pk=row.pk).update(fault="")
-        return loaded
+            pair.close()
 
     def _report(self, options: dict[str, Any]) -> None:
         row = Shadow.objects.select_related("candidate").first()
