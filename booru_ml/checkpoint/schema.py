@@ -33,6 +33,17 @@ _VECTORS = (HeadKind.EMBEDDING, HeadKind.STYLE)
 _SCORED = (HeadKind.SOFTMAX, HeadKind.SIGMOID, HeadKind.ORDINAL)
 
 
+class Statistic(StrEnum):
+    """What a vector head takes of feature maps: means and deviations of channels, correlations of each two."""
+
+    MOMENTS = "moments"
+    CORRELATIONS = "correlations"
+
+
+MOMENTS = (Statistic.MOMENTS,)
+WIDEST = 128
+
+
 class Pool(StrEnum):
     """How an animation's frames become one answer."""
 
@@ -72,9 +83,10 @@ class Head:
     ``labels``: of softmax, sigmoid and ordinal heads, in the order of their outputs. ``dim``: length of an embedding
     or style vector. ``inputs``: which vectors (``pooled``, ``embedding``, ``style``) feed it, joined. ``stages``: which
     of the backbone's feature maps (index in timm's ``feature_info``) feed it (an embedding without them: the pooled
-    features); ``regions``: the thirds whose means join the maps' statistics. ``source`` is the head whose
-    probabilities ``matrix`` (rows: own labels, columns: the source's) turns into this one's, or
-    ``classifier`` for the backbone's own last layer, whose ``rows`` it takes. ``channels`` name a heatmap's planes.
+    features); ``statistics``: what a vector takes of these maps, correlations of ``widest`` channels at most;
+    ``regions``: the thirds whose means join them. ``source`` is the head whose probabilities ``matrix`` (rows: own
+    labels, columns: the source's) turns into this one's, or ``classifier`` for the backbone's own last layer, whose
+    ``rows`` it takes. ``channels`` name a heatmap's planes.
     ``hidden``: widths of the layers between input and output; ``kernel``: size of a heatmap's convolutions, pixels;
     ``projected``: whether an embedding goes through a matrix of the weights.
     """
@@ -86,6 +98,8 @@ class Head:
     inputs: tuple[str, ...] = ("pooled",)
     stages: tuple[int, ...] = ()
     regions: tuple[str, ...] = ()
+    statistics: tuple[Statistic, ...] = MOMENTS
+    widest: int = WIDEST
     source: str = ""
     matrix: tuple[tuple[float, ...], ...] = ()
     rows: tuple[int, ...] = ()
@@ -205,6 +219,7 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
     regions = said.get("regions", [])
     if not isinstance(regions, list) or not all(region in ("upper", "middle", "lower") for region in regions):
         fail(f"{where}.regions must be a list of upper, middle and lower")
+    statistics, widest = _statistics(where, said, fail)
     channels = said.get("channels", [])
     if not isinstance(channels, list) or not all(isinstance(c, str) and NAME.fullmatch(c) for c in channels):
         fail(f"{where}.channels must be a list of names")
@@ -231,6 +246,8 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
         inputs=tuple(inputs),
         stages=tuple(int(stage) for stage in stages),
         regions=tuple(regions),
+        statistics=statistics,
+        widest=widest,
         source=source,
         matrix=matrix,
         rows=tuple(range(len(labels))) if source == "classifier" else (),
@@ -241,6 +258,17 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
         kernel=kernel,
         projected=said.get("projected") is True,
     )
+
+
+def _statistics(where: str, said: Mapping[str, Any], fail: Fail) -> tuple[tuple[Statistic, ...], int]:
+    statistics, widest = said.get("statistics", list(MOMENTS)), said.get("widest", WIDEST)
+    if not isinstance(statistics, list) or not statistics or not all(one in tuple(Statistic) for one in statistics):
+        fail(f"{where}.statistics must be a list of {' and '.join(Statistic)}")
+    if isinstance(widest, bool) or not isinstance(widest, int) or not 2 <= widest <= 256:
+        fail(f"{where}.widest must be a whole number of channels from 2 to 256")
+    if "statistics" in said and (said["kind"] not in _VECTORS or not said.get("stages")):
+        fail(f"{where}.statistics are of feature maps: an embedding or style head takes them, by its stages")
+    return tuple(Statistic(one) for one in statistics), widest
 
 
 def _vectors(earlier: Mapping[str, Head]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from booru_ml.checkpoint.schema import Statistic
 from booru_ml.errors import CheckpointError, InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
@@ -22,15 +23,11 @@ from booru_ml.training import manifest
 from booru_ml.types import FloatArray
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.evaluation.task import Options, Say
     from booru_ml.training.manifest import Sample
 
 STRIDES = (8, 16)
-WIDEST = 128
-"""Channels of a map at most; those of a wider one are mixed down, as the numbers kept grow with their square."""
 
 
 class Artist(Measured):
@@ -91,22 +88,19 @@ def drawn(checkpoint: Checkpoint, samples: Sequence[Sample]) -> FloatArray:
     """How the channels of the maps of strides 8 and 16 go together over each picture, N × ΣC·(C−1)/2.
 
     Correlations keep what lines, shades and colours occur *together* (Gram matrices, Gatys et al. 2016), and forget
-    where; means and deviations alone, as the ``style`` head has them, tell illustrators apart less well.
+    where; means and deviations alone tell illustrators apart less well.
     """
-    import torch
-
+    from booru_ml.nn.style import Statistics
     from booru_ml.training.features import Frozen
 
     stages = _stages(checkpoint)
+    frozen = Frozen(checkpoint, stages=stages)
+    together = Statistics(frozen.backbone.channels, stages, kinds=(Statistic.CORRELATIONS,))
     frames = track(frames_of(samples), "Looking at how they are drawn", total=len(samples))
-    rows = [
-        torch.cat([_correlations(each) for each in maps], dim=1).numpy()
-        for maps in Frozen(checkpoint, stages=stages).maps(frames, stages)
-    ]
-    return np.concatenate(rows)
+    return frozen.rows(frames, lambda features: together(features.maps))
 
 
-def _stages(checkpoint: Checkpoint) -> list[int]:
+def _stages(checkpoint: Checkpoint) -> tuple[int, ...]:
     """The last map of each of ``STRIDES`` that the backbone has; plain vision transformers have one of them."""
     from booru_ml.nn.backbones import stage_of_stride
     from booru_ml.training.features import Frozen
@@ -117,20 +111,7 @@ def _stages(checkpoint: Checkpoint) -> list[int]:
             found.append(stage_of_stride(model, stride))
     if not found:
         raise InvalidInput(f"{checkpoint.name} has no feature map of stride {' or '.join(map(str, STRIDES))}.")
-    return found
-
-
-def _correlations(maps: Tensor) -> Tensor:
-    """B × C·(C−1)/2 of maps (B, C, H, W): of each two channels, over the places of a picture."""
-    import torch
-
-    flat = maps.flatten(2).float()
-    if flat.shape[1] > WIDEST:
-        # A random mixture keeps distances, and so correlations, nearly as they are (Johnson & Lindenstrauss 1984).
-        flat = torch.randn(WIDEST, flat.shape[1], generator=torch.Generator().manual_seed(0)) @ flat
-    flat = torch.nn.functional.normalize(flat - flat.mean(dim=2, keepdim=True), dim=2)
-    across, down = torch.triu_indices(flat.shape[1], flat.shape[1], 1)
-    return (flat @ flat.transpose(1, 2))[:, across, down]
+    return tuple(found)
 
 
 def _samples(options: Options, say: Say) -> list[Sample]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from booru_ml.checkpoint.schema import Head, HeadKind
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.style import statistics, width
+from booru_ml.nn.style import Statistics
 
 if TYPE_CHECKING:
     from booru_ml.nn.backbones import Backbone, Features
@@ -27,9 +27,13 @@ class Vector(nn.Module):
     mean: Tensor
     projection: Tensor | None
 
-    def __init__(self, head: Head, width: int) -> None:
+    def __init__(self, head: Head, backbone: Backbone) -> None:
         super().__init__()
-        self.stages, self.regions = head.stages, head.regions
+        self.stages = head.stages
+        self.statistics = None
+        if head.stages:
+            self.statistics = Statistics(backbone.channels, head.stages, head.regions, head.statistics, head.widest)
+        width = self.statistics.width if self.statistics else backbone.width
         if not head.projected and head.dim != width:
             raise CheckpointError(f"Head {head.name}: dim is {head.dim}, its features have {width}.")
         self.register_buffer("mean", torch.zeros(width))
@@ -43,7 +47,7 @@ class Vector(nn.Module):
 
     def raw(self, features: Features) -> Tensor:
         """The features before any centring: pooled ones, or, where the head names stages, their maps' statistics."""
-        return statistics(features.maps, self.stages, self.regions) if self.stages else features.pooled
+        return features.pooled if self.statistics is None else self.statistics(features.maps)
 
 
 class Scored(nn.Module):
@@ -161,7 +165,7 @@ def probabilities(logits: Tensor, kind: HeadKind, thresholds: Tensor | None = No
 def build(head: Head, backbone: Backbone, widths: Mapping[str, int]) -> nn.Module:
     """The module of one head; ``widths`` are the lengths of the vectors it may take as input."""
     if head.is_vector:
-        return Vector(head, width(backbone.channels, head.stages, head.regions) if head.stages else backbone.width)
+        return Vector(head, backbone)
     if head.kind is HeadKind.HEATMAP:
         return Heatmap(head, backbone.channels)
     if head.source == "classifier":

@@ -14,16 +14,12 @@ THIRDS = ("upper", "middle", "lower")
 
 
 class Statistics(nn.Module):
-    """Raw statistics (B, ``width``) of the maps (B, C, H, W) of ``stages``; nothing in here is fitted.
+    """Raw statistics (B, ``width``) of the maps (B, C, H, W) of ``stages``.
 
     For each stage, as ``kinds`` say: its channels' means and standard deviations over the whole map (Huang & Belongie
-    2017), the correlations of each two channels (Gram matrices, Gatys et al. 2016); then the means over each of
+    2017), the correlations of each two of them (Gram matrices, Gatys et al. 2016); then the means over each of
     ``regions``: ``upper``, ``middle``, ``lower`` third. Mirroring the picture leaves all of them as they are, but for
     what the convolutions themselves make of it.
-
-    Correlations grow with the square of the channels, so maps of more than ``widest`` are mixed down first, at random: that
-    keeps distances, and so correlations, nearly as they are (Johnson & Lindenstrauss 1984). The mixtures are tensors
-    of the module, not a seed: what is saved with a head is the same with every release of torch.
     """
 
     def __init__(
@@ -35,30 +31,54 @@ class Statistics(nn.Module):
         widest: int = WIDEST,
     ) -> None:
         super().__init__()
-        self.stages, self.regions, self.kinds = tuple(stages), tuple(regions), tuple(kinds)
-        self.width = 0
-        for stage in self.stages:
-            count = channels[stage]
-            self.width += (2 * (Statistic.MOMENTS in self.kinds) + len(self.regions)) * count
-            if Statistic.CORRELATIONS in self.kinds:
-                kept = min(count, widest)
-                self.width += kept * (kept - 1) // 2
-                mixture = torch.randn(kept, count, generator=torch.Generator().manual_seed(0))
-                self.register_buffer(_mixture(stage), mixture if count > widest else None)
+        self.stages, self.regions = tuple(stages), tuple(regions)
+        self.moments = Statistic.MOMENTS in kinds
+        correlated = self.stages if Statistic.CORRELATIONS in kinds else ()
+        self.correlations = nn.ModuleDict({str(stage): Correlations(channels[stage], widest) for stage in correlated})
+        means = (2 if self.moments else 0) + len(self.regions)
+        self.width = means * sum(channels[stage] for stage in self.stages)
+        for stage in correlated:
+            kept = min(channels[stage], widest)
+            self.width += kept * (kept - 1) // 2
 
     def forward(self, maps: Mapping[int, Tensor]) -> Tensor:
         parts = []
         for stage in self.stages:
-            if Statistic.MOMENTS in self.kinds:
+            if self.moments:
                 parts.append(moments(maps[stage]))
-            if Statistic.CORRELATIONS in self.kinds:
-                parts.append(correlations(maps[stage], getattr(self, _mixture(stage))))
+            if str(stage) in self.correlations:
+                parts.append(self.correlations[str(stage)](maps[stage]))
             parts += [third(maps[stage], region).mean(dim=(2, 3)) for region in self.regions]
         return torch.cat(parts, dim=1)
 
 
-def _mixture(stage: int) -> str:
-    return f"mixture{stage}"
+class Correlations(nn.Module):
+    """B × K·(K−1)/2 of maps (B, C, H, W): of each two of K channels over a picture's places, −1 to 1.
+
+    Their number grows with the square of the channels, so ``mixture`` (K × C) makes ``widest`` out of more than these.
+    It is saved with a head. Until one is fitted it leaves a narrow map's channels as they are and mixes a wide one's
+    at random, which keeps distances, and so correlations, nearly as they are (Johnson & Lindenstrauss 1984).
+    """
+
+    mixture: Tensor
+    pairs: Tensor
+
+    def __init__(self, channels: int, widest: int) -> None:
+        super().__init__()
+        count = min(channels, widest)
+        random = torch.randn(count, channels, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("mixture", random if count < channels else torch.eye(channels))
+        pairs = [row * count + column for row in range(count) for column in range(row + 1, count)]
+        self.register_buffer("pairs", torch.tensor(pairs, dtype=torch.int64), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        flat = features.flatten(2).float()
+        flat = self.mixture.float() @ (flat - flat.mean(dim=2, keepdim=True))
+        # Scaled before they are multiplied: no product is larger than 1, so half precision cannot overflow. And a
+        # channel that says nothing has no correlations, rather than those of its rounding errors.
+        flat = flat / (flat.square().sum(dim=2, keepdim=True) + EPSILON * flat.shape[2]).sqrt()
+        products = (flat @ flat.transpose(1, 2)).flatten(1)
+        return products.index_select(1, self.pairs).to(features.dtype)
 
 
 def moments(features: Tensor) -> Tensor:
@@ -67,24 +87,6 @@ def moments(features: Tensor) -> Tensor:
     mean = flat.mean(dim=2)
     spread = (flat - mean.unsqueeze(2)).square().mean(dim=2)
     return torch.cat([mean, (spread + EPSILON).sqrt()], dim=1)
-
-
-def correlations(features: Tensor, mixture: Tensor | None = None) -> Tensor:
-    """B × K·(K−1)/2 of maps (B, C, H, W): of each two of K channels over a picture's places, −1 to 1.
-
-    ``mixture`` (K × C) makes the K channels out of the map's own; without it they are these.
-    """
-    flat = features.flatten(2).float()
-    # Scaled before they are multiplied: no product is larger than 1, so that half precision cannot overflow. And a
-    # channel that says nothing has no correlations, rather than those of its rounding errors.
-    flat = flat - flat.mean(dim=2, keepdim=True)
-    if mixture is not None:
-        flat = mixture.float() @ flat
-    flat = flat / (flat.square().mean(dim=2, keepdim=True) + EPSILON).sqrt()
-    count = int(flat.shape[1])
-    pairs = [row * count + column for row in range(count) for column in range(row + 1, count)]
-    products = (flat @ flat.transpose(1, 2) / flat.shape[2]).flatten(1)
-    return products.index_select(1, torch.tensor(pairs, device=flat.device)).to(features.dtype)
 
 
 def third(features: Tensor, region: str) -> Tensor:

@@ -14,7 +14,6 @@ from torch import Tensor
 from booru_ml.errors import InvalidInput
 from booru_ml.nn import network
 from booru_ml.nn.backbones import Backbone, Features
-from booru_ml.nn.style import statistics
 from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import crop_square, fit, normalise
 from booru_ml.progress import track
@@ -54,12 +53,6 @@ class Frozen:
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
 
-    def statistics(self, frames: Iterable[PixelArray], stages: Sequence[int], regions: Sequence[str]) -> FloatArray:
-        """Raw statistics of the maps of ``stages``, N × D; the pooled features where there are no stages."""
-        if not stages:
-            return self._rows(frames, lambda features: features.pooled)
-        return self._rows(frames, lambda features: statistics(features.maps, stages, regions))
-
     def inputs(self, frames: Iterable[PixelArray], names: Sequence[str]) -> FloatArray:
         """What a scored head with these ``inputs`` sees, N × D: pooled features, vectors of the heads."""
         modules: Any = self._network.heads
@@ -67,14 +60,15 @@ class Frozen:
         def take(features: Features) -> Tensor:
             return torch.cat([features.pooled if n == "pooled" else modules[n](features, {}) for n in names], dim=1)
 
-        return self._rows(frames, take)
+        return self.rows(frames, take)
 
     def maps(self, frames: Iterable[PixelArray], stages: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
         """The maps (B, C, H, W) of ``stages``, batch by batch."""
         for features in self._batches(frames):
             yield tuple(features.maps[stage] for stage in stages)
 
-    def _rows(self, frames: Iterable[PixelArray], take: Callable[[Features], Tensor]) -> FloatArray:
+    def rows(self, frames: Iterable[PixelArray], take: Callable[[Features], Tensor]) -> FloatArray:
+        """What ``take`` makes of the features of a batch, N × D over all of them."""
         rows = [take(features).numpy() for features in self._batches(frames)]
         if not rows:
             raise InvalidInput("There are no pictures to look at.")

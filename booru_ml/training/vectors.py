@@ -11,15 +11,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from booru_ml.checkpoint import schema
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.faces import FaceSettings
+from booru_ml.nn.heads import Vector
+from booru_ml.training import channels, manifest
 from booru_ml.training.episodes import Accuracy, accuracy
 from booru_ml.training.features import Frozen, meant
 from booru_ml.training.whitening import Scatter, project
 from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
-    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.checkpoint import Checkpoint, Head
     from booru_ml.training.manifest import Sample
 
 SHRINKS = (0.1, 0.2, 0.4, 0.6, 0.8)
@@ -60,20 +63,42 @@ class Trial:
         return float(np.mean([found.mean for found in self.accuracies.values()]))
 
 
-def look(
-    checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], *, stages: Sequence[int], regions: Sequence[str]
-) -> list[LabelledRows]:
+def declare(name: str, said: Mapping[str, Any]) -> Head:
+    """The head that an entry of ``booru.heads`` describes. Raises ``InvalidInput``."""
+
+    def fail(message: str) -> None:
+        raise InvalidInput(f"{message}.")
+
+    return schema.head(name, said, (), {}, fail)
+
+
+def untaught(checkpoint: Checkpoint, declared: Head, sets: Mapping[str, Sequence[Sample]]) -> Vector:
+    """The head's module before whitening; where it takes correlations, of channels turned by pictures of ``sets``."""
+    frozen = Frozen(checkpoint, stages=declared.stages)
+    module = Vector(declared, frozen.backbone)
+    if module.statistics and module.statistics.correlations:
+        samples = manifest.evenly([sample for of in sets.values() for sample in of], channels.ENOUGH)
+        frames = meant(samples, "channels", _margin(checkpoint))
+        channels.turn(module.statistics, declared.stages, frozen.maps(frames, declared.stages))
+    return module
+
+
+def look(checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], module: Vector) -> list[LabelledRows]:
     """The raw features of every set's pictures, or of the parts of them that its samples mean."""
-    frozen = Frozen(checkpoint, stages=stages)
-    margin = FaceSettings.read({"faces": dict(checkpoint.faces)}).margin
+    frozen = Frozen(checkpoint, stages=module.stages)
+    margin = _margin(checkpoint)
     found = []
     for name, samples in sets.items():
         small: list[FloatArray] = []
-        rows = frozen.statistics(_kept(meant(samples, name, margin), small), stages, regions)
+        rows = frozen.rows(_kept(meant(samples, name, margin), small), module.raw)
         labels = tuple(sample.label for sample in samples)
         groups = tuple(f"{sample.label}/{sample.group}" for sample in samples)
         found.append(LabelledRows(name, rows, labels, groups, np.stack(small)))
     return found
+
+
+def _margin(checkpoint: Checkpoint) -> float:
+    return FaceSettings.read({"faces": dict(checkpoint.faces)}).margin
 
 
 def unlabelled(one: LabelledRows) -> LabelledRows:
@@ -133,26 +158,14 @@ def best_shrink(found: Sequence[Trial]) -> float:
     return max(means, key=lambda shrink: (means[shrink], shrink))
 
 
-def head(
-    name: str,
-    kind: str,
-    sets: Sequence[LabelledRows],
-    *,
-    dim: int,
-    shrink: float,
-    stages: Sequence[int],
-    regions: Sequence[str],
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What ``booru.heads`` says of the head fitted on all sets, and its tensors."""
+def head(declared: Head, module: Vector, sets: Sequence[LabelledRows], *, shrink: float) -> dict[str, Tensor]:
+    """The tensors of the head fitted on all sets."""
     scatter = _scatter(sets)
-    said: dict[str, Any] = {"kind": kind, "dim": dim, "projected": True}
-    if stages:
-        said |= {"stages": list(stages), "regions": list(regions)}
-    projection = scatter.projection(dim=dim, shrink=shrink)
-    return said, {
-        f"{name}.mean": torch.from_numpy(scatter.mean.astype(np.float32)),
-        f"{name}.projection": torch.from_numpy(projection),
+    tensors = module.state_dict() | {
+        "mean": torch.from_numpy(scatter.mean.astype(np.float32)),
+        "projection": torch.from_numpy(scatter.projection(dim=declared.dim or 0, shrink=shrink)),
     }
+    return {f"{declared.name}.{key}": tensor for key, tensor in tensors.items()}
 
 
 def _scatter(sets: Sequence[LabelledRows]) -> Scatter:

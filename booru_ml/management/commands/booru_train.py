@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
 
 THIRDS = ("upper", "middle", "lower")
+STATISTICS = ["moments", "correlations"]
 NETWORKS = {
     "encoder": "a backbone that tells drawn characters apart",
     "characters": "a closed set of characters",
@@ -76,6 +77,19 @@ class Command(BaseCommand):
         task.add_argument("--most", type=int, help="pictures of each class; default: all")
         task.add_argument("--stages", type=int, nargs="*", default=[0, 1, 2, 3, 4], help="none: pooled features")
         task.add_argument("--regions", nargs="*", choices=THIRDS, default=[], help="thirds whose means join in")
+        task.add_argument(
+            "--statistics",
+            nargs="+",
+            choices=STATISTICS,
+            default=STATISTICS[:1],
+            help="what it takes of feature maps: means and deviations of channels, correlations of each two, or both",
+        )
+        task.add_argument(
+            "--widest",
+            type=int,
+            default=128,
+            help="channels whose correlations it takes at most, wider maps are mixed down; default: %(default)s",
+        )
         task.add_argument("--dim", type=int, default=256, help="length of the vector; default: %(default)s")
         task.add_argument("--shrink", type=float, help="0 full whitening, 1 none; default: by cross-validation")
 
@@ -139,10 +153,17 @@ class Command(BaseCommand):
     def _whitening(self, checkpoint: Checkpoint, *, head: str, kind: str, dry_run: bool, **options: Any) -> None:
         from booru_ml.training import vectors
 
-        fitted_on = {"stages": options["stages"], "regions": options["regions"]}
-        sets = vectors.look(checkpoint, self._to_fit(options), **fitted_on)
-        if not sets:
+        said: dict[str, Any] = {"kind": kind, "dim": options["dim"], "projected": True}
+        if options["stages"]:
+            said |= {"stages": options["stages"], "regions": options["regions"]}
+        if options["statistics"] != STATISTICS[:1]:
+            said |= {"statistics": options["statistics"], "widest": options["widest"]}
+        declared = vectors.declare(head, said)
+        to_fit = self._to_fit(options)
+        if not to_fit:
             raise CommandError("Name at least one folder after --data or --faces.")
+        module = vectors.untaught(checkpoint, declared, to_fit)
+        sets = vectors.look(checkpoint, to_fit, module)
         if options["unlabelled"]:
             sets = [vectors.unlabelled(one) for one in sets]
         shrink = options["shrink"]
@@ -152,9 +173,9 @@ class Command(BaseCommand):
             found = list(self._told(vectors.trials(sets, dim=options["dim"])))
             shrink = vectors.best_shrink(found)
             self.stdout.write(f"chosen: shrinkage {shrink}")
-        tested = vectors.look(checkpoint, self._to_test(options), **fitted_on)
+        tested = vectors.look(checkpoint, self._to_test(options), module)
         list(self._told(vectors.tests(sets, tested, dim=options["dim"], shrink=shrink)))
-        said, tensors = vectors.head(head, kind, sets, dim=options["dim"], shrink=shrink, **fitted_on)
+        tensors = vectors.head(declared, module, sets, shrink=shrink)
         if not dry_run:
             self._write(checkpoint, head, said, tensors)
 

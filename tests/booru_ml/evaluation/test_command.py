@@ -81,13 +81,14 @@ def test_artists_are_told_by_characters_that_were_not_shown(checkpoint: Path, da
 
 
 def test_a_vision_transformer_is_asked_by_its_one_wide_map(data: Path, tmp_path: Path) -> None:
+    from booru_ml.checkpoint.schema import WIDEST
     from booru_ml.evaluation import artist
     from booru_ml.training import manifest
     from tests.booru_ml.nn import builders
 
     model = builders.plain_timm(tmp_path / "vit", "test_vit", num_classes=0, embed_dim=192, num_heads=3)
     rows = artist.drawn(model, manifest.read(data, label="artist")[:5])
-    assert rows.shape == (5, artist.WIDEST * (artist.WIDEST - 1) // 2)
+    assert rows.shape == (5, WIDEST * (WIDEST - 1) // 2)
     assert np.isfinite(rows).all()
 
 

@@ -57,7 +57,8 @@ def test_whitening_writes_what_it_fitted(checkpoint: Path, data: Path) -> None:
     assert (head.dim, head.stages, head.regions, head.projected) == (16, (0, 1), ("upper",), True)
 
 
-def test_the_head_gives_the_vectors_that_were_tested(checkpoint: Path, data: Path) -> None:
+@pytest.mark.parametrize("statistics", [["moments"], ["moments", "correlations"]])
+def test_the_head_gives_the_vectors_that_were_tested(checkpoint: Path, data: Path, statistics: list[str]) -> None:
     from booru_ml.nn.routes import open_session
     from booru_ml.nn.survey import read_picture
     from booru_ml.nn.transforms import fit, normalise
@@ -67,15 +68,19 @@ def test_the_head_gives_the_vectors_that_were_tested(checkpoint: Path, data: Pat
 
     before = Checkpoint.load(checkpoint)
     samples = read(data, label="character")
-    (seen,) = vectors.look(before, {"drawings": samples}, stages=[1], regions=[])
-    train("whitening", checkpoint, "--data", data, "--stages", 1, "--dim", 16, "--shrink", 0.3)
+    said = {"kind": "embedding", "dim": 16, "stages": [1], "statistics": statistics, "widest": 8, "projected": True}
+    declared = vectors.declare("embedding", said)
+    module = vectors.untaught(before, declared, {"drawings": samples})
+    (seen,) = vectors.look(before, {"drawings": samples}, module)
+    fit_it = ("whitening", checkpoint, "--data", data, "--stages", 1, "--dim", 16, "--shrink", 0.3)
+    train(*fit_it, "--statistics", *statistics, "--widest", 8)
     after = Checkpoint.load(checkpoint)
     frame = fit(read_picture(samples[0].path), after.preprocess)
-    said, tensors = vectors.head("embedding", "embedding", [seen], dim=16, shrink=0.3, stages=[1], regions=[])
+    tensors = vectors.head(declared, module, [seen], shrink=0.3)
     expected = project(seen.rows[:1], tensors["embedding.mean"].numpy(), tensors["embedding.projection"].numpy())
     found = open_session(after, runtime="onnx").run(normalise([frame], after.preprocess))["embedding"]
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert said["dim"] == 16
+    assert after.heads["embedding"].statistics == declared.statistics
 
 
 def test_a_style_head_is_fitted_without_labels_and_tested_with_them(
@@ -158,6 +163,7 @@ def test_an_encoder_is_taught_from_another(checkpoint: Path, data: Path, tmp_pat
         ("quality", (), "after --data"),
         ("faces", (), "Too few characters"),
         ("whitening", ("--data", "nowhere"), "nowhere is no folder"),
+        ("whitening", ("--stages", "--statistics", "correlations"), "by its stages"),
     ],
 )
 def test_what_is_missing_is_said(checkpoint: Path, task: str, args: tuple[str, ...], message: str) -> None:
