@@ -24,6 +24,7 @@ from booru_ml.pipeline import doorbell
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import sentence
 from booru_ml.pipeline.queries import Query
+from booru_ml.statements import kept
 from booru_ml.types import Box, Finding, FloatArray, Refusal
 from embeddings import store
 from embeddings.models import PictureQuery, Vector
@@ -134,6 +135,8 @@ def _read(said: dict[str, Any]) -> Seen:
 
 def waiting() -> bool:
     """Whether a query is to be worked on. Removes those whose asker was lost; the table never holds more than a few."""
+    if not _any(_alias()).rows():
+        return False
     found = _rows().annotate(now=Now()).values_list("pk", "now", "expires_at", "taken_until", "attempts", "answer")
     expired, free = [], False
     for pk, now, expires_at, taken_until, attempts, answer in found:
@@ -203,6 +206,11 @@ def _vector(text: str) -> FloatArray:
 
 def _alias() -> str:
     return router.db_for_write(PictureQuery)
+
+
+@kept
+def _any(using: str) -> QuerySet[Any]:
+    return PictureQuery.objects.using(using).values_list("pk")[:1]
 
 
 def _rows() -> QuerySet[PictureQuery]:

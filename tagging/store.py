@@ -24,9 +24,11 @@ def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) 
     another source gives way only to a better score.
     """
     rows = Suggestion.objects.filter(post_id__in=list(wanted))
+    known = set(rows.values_list("post_id", "category", "name"))
     # Skipping locked rows keeps a worker from waiting for, or deadlocking with, a person's decision.
-    ours = {_key(row): row for row in rows.undecided().select_for_update(skip_locked=True)}
-    taken = set(rows.values_list("post_id", "category", "name")) - set(ours)
+    undecided = rows.undecided().select_for_update(skip_locked=True) if known else ()
+    ours = {_key(row): row for row in undecided}
+    taken = known - set(ours)
 
     new: list[Suggestion] = []
     rescored: list[Suggestion] = []

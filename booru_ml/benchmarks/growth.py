@@ -86,7 +86,7 @@ def _work(board: Board) -> dict[str, float]:
             for post in posts:
                 outbox.enqueue(post)
         with _timed(spent["claim_ms"]):
-            jobs = _claim()
+            jobs = _claim(config().BATCH_SIZE)
         analyses = [board.earlier(job.post_id, job_id=job.pk) for job in jobs]
         with _timed(spent["store_ms"]), transaction.atomic(using=outbox.database()):
             leases.hold(jobs)
@@ -96,8 +96,8 @@ def _work(board: Board) -> dict[str, float]:
     return {name: round(1000 * median(times), 2) for name, times in spent.items()}
 
 
-def _claim() -> list[AnalysisJob]:
-    return leases.claim(limit=config().BATCH_SIZE, version=outbox.wanted_version())
+def _claim(limit: int) -> list[AnalysisJob]:
+    return leases.claim(limit=limit, version=outbox.wanted_version())
 
 
 @contextmanager
@@ -108,10 +108,11 @@ def _timed(into: list[float], *, times: int = 1) -> Iterator[None]:
 
 
 def _plans() -> list[str]:
-    """How the database would run the statements of a claim."""
+    """How the database would run the statements of a claim; of a single row, since those made at once for many rows
+    cannot be explained."""
     connection = connections[outbox.database()]
     with CaptureQueriesContext(connection) as heard:
-        jobs = _claim()
+        jobs = _claim(1)
     leases.give_back(jobs)
     plans = []
     for query in heard.captured_queries:

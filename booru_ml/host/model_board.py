@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from django.apps import apps
 from django.core.files.storage import Storage, default_storage
 from django.db import router, transaction
-from django.db.models import DateField, DateTimeField, FileField, Model
+from django.db.models import DateField, DateTimeField, FileField, Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -26,6 +26,7 @@ from booru_ml.conf import config, post_model
 from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.host.tag_store import NoTags, RelatedTags, TagStore, TextTags, is_relation
 from booru_ml.pipeline.hooks import writing_back
+from booru_ml.statements import kept, slot
 from booru_ml.types import PostFacts, Rating, TagRef
 
 KEY_LENGTH = 64
@@ -64,8 +65,8 @@ class ModelBoard:
         return getattr(post, self._meta.get_field(name).attname) if name else None
 
     def open_picture(self, post_id: Any) -> BinaryIO:
-        name = self._posts.filter(pk=post_id).values_list(self._fields["picture"], flat=True).first()
-        if not name:
+        found = _picture(self._posts.db, self._model, self._fields["picture"]).rows(**{self._meta.pk.name: post_id})
+        if not found or not (name := found[0][0]):
             raise NotFound(f"Post {post_id} is gone or has no picture.")
         try:
             return cast(BinaryIO, self._storage.open(str(name), "rb"))
@@ -237,3 +238,10 @@ class ModelBoard:
 def _ours(value: Any, mapping: Mapping[str, Any], kind: Any) -> Any:
     """Our word for the host's value; None where it has none."""
     return next((kind(ours) for ours, theirs in mapping.items() if theirs == value), None)
+
+
+@kept
+def _picture(using: str, model: type[Model], field: str) -> QuerySet[Any]:
+    """Where the file of a post is: asked for every picture, so its SQL is kept."""
+    posts = model._base_manager.using(using).filter(pk=slot(model, model._meta.pk.name))
+    return posts.order_by().values_list(field)

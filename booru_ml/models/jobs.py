@@ -26,10 +26,6 @@ class JobQuerySet(models.QuerySet["AnalysisJob"]):
         """The most urgent first, as their index has them."""
         return self.order_by("-priority", "ready_at", "pk")
 
-    def any_ready(self) -> bool:
-        """Asked by every idle worker all the time: in line, so that no planner prefers to read the whole table."""
-        return bool(self.ready().in_line().values_list("pk")[:1])
-
     def unfinished(self) -> JobQuerySet:
         return self.filter(state__in=[AnalysisJob.State.QUEUED, AnalysisJob.State.RUNNING])
 

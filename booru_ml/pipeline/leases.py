@@ -13,17 +13,24 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, connections, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
+from django.db.models.sql import UpdateQuery
 
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline.outbox import database, write_old
+from booru_ml.statements import kept, slot, update
 from booru_ml.types import Analysis
 
 logger = logging.getLogger(__name__)
 
 State = AnalysisJob.State
+
+
+def any_ready() -> bool:
+    """Asked by every idle worker all the time."""
+    return bool(_ready(database()).rows())
 
 
 def claim(
@@ -38,18 +45,14 @@ def claim(
     where ``version`` is a former one: then only uploads are taken over, and each is queued for that version, too.
     """
     using = database()
-    rows = AnalysisJob.objects.using(using)
-    if not looked and not rows.any_ready():
+    if not looked and not any_ready():
         return []
     token = uuid.uuid4()
     with transaction.atomic(using=using):
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
-        _quarantine_worn_out(rows)
-        first = rows.ready().in_line()
-        first = _within_reach(first, version=version, lags=lags)
-        if connections[using].features.has_select_for_update_skip_locked:
-            first = first.select_for_update(skip_locked=True, of=("self",))
-        picked = list(first[:limit])
+        _quarantine_worn_out(using)
+        first = _first(using, limit, version if lags else "")
+        picked = list(AnalysisJob.objects.using(using).raw(first.sql, first.params))
         if picked and picked[0].attempts:
             picked = picked[:1] if suspects else []
         picked = [job for job in picked if not job.attempts] or picked
@@ -58,13 +61,7 @@ def claim(
         picked = [job for job in picked if job.pipeline_version == version or _adopt(job, version, lags)]
         if lags and taken_over:
             write_old({job.post_id: job.content_key for job in taken_over}, version=lags)
-        rows.filter(pk__in=[job.pk for job in picked]).update(
-            state=State.RUNNING,
-            attempts=F("attempts") + 1,
-            lease_token=token,
-            lease_until=_lease_end(),
-            started_at=Now(),
-        )
+        _take(using, config().LEASE_SECONDS).run_each([{"id": job.pk, "lease_token": token} for job in picked])
     if taken_over and not picked:
         return claim(limit=limit, version=version, suspects=suspects, lags=lags)
     for job in picked:
@@ -81,8 +78,9 @@ def renew(tokens: Iterable[uuid.UUID]) -> int:
 def hold(jobs: Sequence[AnalysisJob]) -> set[int]:
     """Locks, inside the caller's transaction, the rows among ``jobs`` whose lease is still ours; returns their ids."""
     ours = _ours(jobs)
-    ours.update(lease_until=_lease_end())
-    return set(ours.values_list("pk", flat=True))
+    every = {job.pk for job in jobs}
+    held = ours.update(lease_until=_lease_end())
+    return every if held == len(every) else set(ours.values_list("pk", flat=True))
 
 
 def give_back(jobs: Sequence[AnalysisJob], *, code: str = "", message: str = "", seconds: float = 0) -> None:
@@ -124,26 +122,13 @@ def fail(job: AnalysisJob, *, code: str, message: str) -> None:
 
 def finish(analyses: Sequence[Analysis]) -> None:
     """Marks held rows done or refused, inside the transaction that stored what follows from them."""
-    # One small statement a row: a bulk update with its cases takes several times as long to be put together.
-    for analysis in analyses:
-        refusal = analysis.refusal
-        AnalysisJob.objects.using(database()).filter(pk=analysis.job_id).update(
-            state=State.REFUSED if refusal else State.DONE,
-            code=refusal.code if refusal else "",
-            message=refusal.message if refusal else "",
-            sha256=analysis.sha256,
-            timings=dict(analysis.timings),
-            width=analysis.width,
-            height=analysis.height,
-            frame_count=analysis.frame_count,
-            finished_at=Now(),
-            lease_token=None,
-            lease_until=None,
-        )
+    _finish(database()).run_each([_finished(analysis) for analysis in analyses])
 
 
 def soonest(*, within: float, version: str = "", lags: str = "") -> float | None:
     """Seconds until the next waiting row is due, if at most ``within`` seconds away. ``lags``: see ``claim``."""
+    if not _queued(database()).rows():
+        return None
     rows = AnalysisJob.objects.using(database()).filter(state=State.QUEUED)
     rows = _within_reach(rows, version=version, lags=lags)
     rows = rows.filter(ready_at__lte=Now() + timedelta(seconds=within))
@@ -165,16 +150,23 @@ def _ours(jobs: Sequence[AnalysisJob]) -> Any:
     )
 
 
-def _quarantine_worn_out(rows: Any) -> None:
-    most = config().MAX_ATTEMPTS
-    count = rows.filter(state=State.RUNNING, lease_until__lt=Now(), attempts__gte=most).update(
-        state=State.QUARANTINED,
-        finished_at=Now(),
-        lease_token=None,
-        lease_until=None,
-        code="crashed",
-        message=f"The worker died or stood still each of the {most} times it worked on this picture.",
-    )
+def _finished(analysis: Analysis) -> dict[str, Any]:
+    refusal = analysis.refusal
+    return {
+        "id": analysis.job_id,
+        "state": State.REFUSED if refusal else State.DONE,
+        "code": refusal.code if refusal else "",
+        "message": refusal.message if refusal else "",
+        "sha256": analysis.sha256,
+        "timings": dict(analysis.timings),
+        "width": analysis.width,
+        "height": analysis.height,
+        "frame_count": analysis.frame_count,
+    }
+
+
+def _quarantine_worn_out(using: str) -> None:
+    count = _quarantine(using, config().MAX_ATTEMPTS).run()
     if count:
         logger.error("jobs quarantined after their worker was lost", extra={"jobs": count})
 
@@ -205,3 +197,63 @@ def _adopt(job: AnalysisJob, version: str, lags: str) -> bool:
 
 def _lease_end() -> Any:
     return Now() + timedelta(seconds=config().LEASE_SECONDS)
+
+
+# --- Statements of every batch ---
+
+
+@kept
+def _ready(using: str) -> QuerySet[Any]:
+    # In line, so that no planner prefers to read the whole table.
+    return AnalysisJob.objects.using(using).ready().in_line().values_list("pk")[:1]
+
+
+@kept
+def _queued(using: str) -> QuerySet[Any]:
+    return AnalysisJob.objects.using(using).filter(state=State.QUEUED).values_list("pk")[:1]
+
+
+@kept
+def _first(using: str, limit: int, version: str) -> QuerySet[Any]:
+    """The most urgent ``limit`` rows, locked; with ``version``, what a worker that lags behind may take of them."""
+    rows = _within_reach(AnalysisJob.objects.using(using).ready().in_line(), version=version, lags=version)
+    if connections[using].features.has_select_for_update_skip_locked:
+        rows = rows.select_for_update(skip_locked=True, of=("self",))
+    return rows[:limit]  # type: ignore[no-any-return]
+
+
+@kept
+def _take(using: str, seconds: float) -> UpdateQuery:
+    return update(
+        AnalysisJob.objects.using(using).filter(pk=slot(AnalysisJob, "id")),
+        state=State.RUNNING,
+        attempts=F("attempts") + 1,
+        lease_token=slot(AnalysisJob, "lease_token"),
+        lease_until=Now() + timedelta(seconds=seconds),
+        started_at=Now(),
+    )
+
+
+@kept
+def _finish(using: str) -> UpdateQuery:
+    names = ("state", "code", "message", "sha256", "timings", "width", "height", "frame_count")
+    return update(
+        AnalysisJob.objects.using(using).filter(pk=slot(AnalysisJob, "id")),
+        **{name: slot(AnalysisJob, name) for name in names},
+        finished_at=Now(),
+        lease_token=None,
+        lease_until=None,
+    )
+
+
+@kept
+def _quarantine(using: str, most: int) -> UpdateQuery:
+    return update(
+        AnalysisJob.objects.using(using).filter(state=State.RUNNING, lease_until__lt=Now(), attempts__gte=most),
+        state=State.QUARANTINED,
+        finished_at=Now(),
+        lease_token=None,
+        lease_until=None,
+        code="crashed",
+        message=f"The worker died or stood still each of the {most} times it worked on this picture.",
+    )

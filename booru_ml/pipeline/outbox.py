@@ -174,4 +174,6 @@ def _queue_again(jobs: Any, **values: Any) -> int:
 
 
 def _settled() -> Any:
-    return Now() + timedelta(seconds=config().SETTLE_SECONDS)
+    # Without a wait the plain time: SQLite compares as text, and a sum has more digits, so that it would lie ahead.
+    seconds = config().SETTLE_SECONDS
+    return Now() + timedelta(seconds=seconds) if seconds else Now()

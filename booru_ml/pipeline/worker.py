@@ -207,9 +207,8 @@ class Worker:
 
     def ready(self) -> bool:
         """Whether anything is ready or about to be: an idle worker never loads the networks for nothing."""
-        rows = AnalysisJob.objects.using(database())
         within = config().SETTLE_SECONDS
-        return rows.any_ready() or conf.queries().waiting() or leases.soonest(within=within) is not None
+        return leases.any_ready() or conf.queries().waiting() or leases.soonest(within=within) is not None
 
     def _idle(self) -> bool:
         try:

@@ -4,8 +4,9 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from booru_ml.errors import CheckpointError
 from booru_ml.models import AnalysisJob
@@ -269,3 +270,22 @@ def test_rows_are_given_back_once_the_database_is_back(upload, runner, monkeypat
     with pytest.raises(WorkerFault):
         runner.drain()
     assert list(AnalysisJob.objects.values_list("state", "attempts")) == [(State.QUEUED, 0)]
+
+
+def test_a_picture_adds_one_statement_to_its_batch_however_full_that_is(upload, monkeypatch):
+    """With every sink: each picture asks for its file; all else is done for the batch at once."""
+
+    def statements(count: int) -> int:
+        for _ in range(count):
+            upload()
+        AnalysisJob.objects.update(pipeline_version=VERSION)
+        runner = Runner(FakeEngine(), FakeDecoders(), version=VERSION, batch_size=20)
+        with CaptureQueriesContext(connection) as seen:
+            assert runner.drain() == count
+        return len(seen)
+
+    monkeypatch.setattr("embeddings.gallery.LOOK_SECONDS", 60)  # what is asked by the clock is asked before
+    statements(2)
+    one = statements(1)
+    assert statements(12) - one <= 11 + 3  # a first flag, a look at what is promoted
+    assert one <= 34
