@@ -2,7 +2,8 @@
 
 ``config.json`` is timm's own, with a ``booru`` section for preprocessing and heads; ``model.safetensors`` holds the
 backbone under timm's names, ``heads.safetensors`` our heads under theirs; ``model.onnx`` (optional) is both in one
-graph; ``labels.csv``, ``thresholds.csv`` and ``card.md`` say what the outputs mean; ``SHA256SUMS`` pins all of them.
+graph; ``labels.csv``, ``thresholds.csv``, ``calibration.csv`` and ``card.md`` say what the outputs mean;
+``SHA256SUMS`` pins all of them.
 A plain timm folder gives its embedding; a folder of the WD taggers' shape gives tags and a rating, too.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 from booru_ml.checkpoint import files, labels, schema
 from booru_ml.checkpoint.files import Folder, pin
+from booru_ml.checkpoint.labels import Curve
 from booru_ml.checkpoint.schema import Head, HeadKind, Label, Pool, Preprocess
 from booru_ml.types import Category
 
@@ -43,6 +45,8 @@ class Checkpoint:
     preprocess: Preprocess
     heads: Mapping[str, Head]
     thresholds: Mapping[str, Mapping[str, float]]
+    calibration: Mapping[str, Curve]
+    """By head, what its scores mean; ``booru_ml.nn.calibrated`` goes by it."""
     faces: Mapping[str, Any]
     """``booru.faces`` as it stands; ``booru_ml.nn.faces.FaceSettings`` reads it."""
     sums: Mapping[str, str] = field(repr=False)
@@ -88,6 +92,7 @@ class Checkpoint:
             preprocess=schema.preprocess(config, wd=files.WD_LABELS in source, fail=source.fail),
             heads=heads,
             thresholds=thresholds,
+            calibration=labels.read_calibration(source, {h.name for h in heads.values() if h.scored}),
             faces=_faces(source, booru),
             sums=source.sums,
         )

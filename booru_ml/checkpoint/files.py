@@ -18,16 +18,18 @@ ONNX = "model.onnx"
 LABELS = "labels.csv"
 WD_LABELS = "selected_tags.csv"
 THRESHOLDS = "thresholds.csv"
+CALIBRATION = "calibration.csv"
 CARD = "card.md"
 
-KNOWN = (CONFIG, WEIGHTS, HEADS, ONNX, LABELS, WD_LABELS, THRESHOLDS, CARD)
+KNOWN = (CONFIG, WEIGHTS, HEADS, ONNX, LABELS, WD_LABELS, THRESHOLDS, CALIBRATION, CARD)
 """All that a folder may hold beside its sums; whatever else lies there is never read."""
 
 # Files that decide what the checkpoint answers; ``model.onnx`` is derived from them, the card only describes them.
-IDENTITY = (CONFIG, WEIGHTS, HEADS, LABELS, WD_LABELS, THRESHOLDS)
+IDENTITY = (CONFIG, WEIGHTS, HEADS, LABELS, WD_LABELS, THRESHOLDS, CALIBRATION)
 
 MIB = 2**20
-LIMITS = {SUMS: MIB // 16, CONFIG: MIB, CARD: MIB, LABELS: 64 * MIB, WD_LABELS: 64 * MIB, THRESHOLDS: 64 * MIB}
+SMALL = {CONFIG: MIB, CARD: MIB, CALIBRATION: MIB}
+LIMITS = {SUMS: MIB // 16, **SMALL, LABELS: 64 * MIB, WD_LABELS: 64 * MIB, THRESHOLDS: 64 * MIB}
 LARGEST = 16 * 1024 * MIB
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_][A-Za-z0-9._-]{0,127})")

@@ -1,12 +1,13 @@
-"""labels.csv and thresholds.csv, in our own columns or in those of published taggers."""
+"""labels.csv, thresholds.csv and calibration.csv, in our own columns or in those of published taggers."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import pairwise
 
-from booru_ml.checkpoint.files import LABELS, THRESHOLDS, WD_LABELS, Folder
+from booru_ml.checkpoint.files import CALIBRATION, LABELS, THRESHOLDS, WD_LABELS, Folder
 from booru_ml.checkpoint.schema import Label
 from booru_ml.types import Category
 
@@ -20,6 +21,9 @@ NUMBERED = {
     "9": Category.RATING,
 }
 MOST_LABELS = 1_000_000
+
+Curve = tuple[tuple[float, ...], tuple[float, ...]]
+"""Scores, and the probabilities that they stand for; straight between them, and both rising."""
 
 
 def rows(folder: Folder, name: str, columns: set[str]) -> list[dict[str, str]]:
@@ -76,14 +80,30 @@ def read_wd_labels(folder: Folder) -> tuple[list[Label], dict[str, float]]:
     return labels, thresholds
 
 
-def threshold(folder: Folder, name: str, text: str) -> float:
+def threshold(folder: Folder, name: str, text: str, what: str = "a threshold") -> float:
     try:
         value = float(text)
     except ValueError:
         folder.fail(f"{name}: {text[:40]!r} is no number")
     if not 0.0 <= value <= 1.0:
-        folder.fail(f"{name}: a threshold must lie between 0 and 1, not {text[:40]}")
+        folder.fail(f"{name}: {what} must lie between 0 and 1, not {text[:40]}")
     return value
+
+
+def read_calibration(folder: Folder, heads: Collection[str]) -> dict[str, Curve]:
+    """By head: columns ``head``, ``score``, ``probability``, from the lowest score to the highest."""
+    if CALIBRATION not in folder:
+        return {}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in rows(folder, CALIBRATION, {"head", "score", "probability"}):
+        if row["head"] not in heads:
+            folder.fail(f"{CALIBRATION}: there is no head {row['head'][:40]!r} that gives probabilities")
+        point = tuple(threshold(folder, CALIBRATION, row[name], f"a {name}") for name in ("score", "probability"))
+        found.setdefault(row["head"], []).append((point[0], point[1]))
+    for head, points in found.items():
+        if len(points) < 2 or not all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(points)):
+            folder.fail(f"{CALIBRATION}: head {head} needs two points or more whose scores and probabilities rise")
+    return {head: (tuple(x for x, _ in points), tuple(y for _, y in points)) for head, points in found.items()}
 
 
 def read_thresholds(folder: Folder, labels: Mapping[str, tuple[Label, ...]]) -> dict[str, dict[str, float]]:

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from booru_ml.checkpoint import Checkpoint
+    from booru_ml.checkpoint.labels import Curve
 
 TINY = 1e-12
+APART = 1e-6
+"""Least distance of a curve's points."""
+KEPT = 1e-3
 Marks = npt.NDArray[np.bool_]
 
 
@@ -40,6 +44,34 @@ def softened(logits: Table, by: float) -> Table:
     scaled = logits / by
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def isotonic(chances: Table, truth: Marks) -> Curve:
+    """The rising curve that makes ``truth`` likeliest, all labels alike (Zadrozny & Elkan 2002).
+
+    Each step stands at the mean of its scores and the curve is straight between (Oron & Flournoy 2017), so that no two
+    scores become one and the order of labels stays. Raises ``InvalidInput`` where all marks are alike.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    if truth.all() or not truth.any():
+        raise InvalidInput("Calibration needs pictures that have a label and pictures that lack one.")
+    scores, marks = chances.ravel(), truth.ravel()
+    steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(scores, marks.astype(np.float64))
+    levels, step = np.unique(steps, return_inverse=True)
+    centres = np.bincount(step, scores) / np.bincount(step)
+    inner = [(x, y) for x, y in zip(centres, levels, strict=True) if APART <= x <= 1 - APART]
+    found = [(0.0, 0.0)]
+    for x, y in [*inner, (1.0, float(levels[-1]))]:
+        if x - found[-1][0] >= APART:
+            # A little of the score itself keeps what is level, or nought, apart.
+            found.append((round(float(x), 9), round(float((1 - KEPT) * y + KEPT * x), 9)))
+    return tuple(x for x, _ in found), tuple(y for _, y in found)
+
+
+def surprise(chances: Table, truth: Marks) -> float:
+    """Mean negative log-likelihood of marks that are each true or not."""
+    return -float(np.log(np.where(truth, chances, 1 - chances) + TINY).mean())
 
 
 def best_f1(truth: Marks, score: Table) -> float | None:
@@ -109,7 +141,8 @@ def store_thresholds(checkpoint: Checkpoint, head: str, chosen: Mapping[str, flo
 
 
 def store_temperature(checkpoint: Checkpoint, head: str, by: float) -> Checkpoint:
-    """Divides the softmax head's last layer by a temperature, so that all that serve it are calibrated alike.
+    """Divides the softmax head's last layer by a temperature, so that all that serve it are calibrated alike; a curve
+    that it had is forgotten.
 
     Raises ``InvalidInput`` for a head whose last layer is not its own.
     """
@@ -133,6 +166,23 @@ def store_temperature(checkpoint: Checkpoint, head: str, by: float) -> Checkpoin
         verify(written)
 
     return set_heads(checkpoint, said, own, labels, check=check)
+
+
+def store_curve(checkpoint: Checkpoint, head: str, curve: Curve) -> Checkpoint:
+    """Keeps the curve in ``calibration.csv`` instead of one that was there, and pins the folder anew.
+
+    Thresholds of a sigmoid head move along, so that what was said above them still is.
+    """
+    from booru_ml.nn.writing import set_calibration
+
+    said = checkpoint.thresholds.get(head, {}) if checkpoint.heads[head].kind is HeadKind.SIGMOID else {}
+    if said:
+        scores, chances = checkpoint.calibration.get(head, ((0.0, 1.0), (0.0, 1.0)))
+        moved = np.interp(np.interp(list(said.values()), chances, scores), *curve)
+        store_thresholds(checkpoint, head, dict(zip(said, moved.tolist(), strict=True)))
+    set_calibration(checkpoint.path, {**checkpoint.calibration, head: curve})
+    pin(checkpoint.path)
+    return type(checkpoint).load(checkpoint.path)
 
 
 def _keys(head: str, chosen: Mapping[str, float]) -> set[tuple[str | None, str | None]]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from booru_ml.checkpoint.schema import HeadKind
 from booru_ml.errors import InvalidInput
-from booru_ml.evaluation import calibration, linear, scores
 from booru_ml.evaluation import folds as cutting
+from booru_ml.evaluation import linear, scores, softmax
 from booru_ml.evaluation.answers import Answers, Index, numbered
 from booru_ml.evaluation.measured import Findings, Measured
 from booru_ml.evaluation.pictures import Material, ask, gather
@@ -47,8 +47,12 @@ class Characters(Measured):
             "--folds", type=int, default=5, help="where the manifest has no split; default: %(default)s"
         )
         parser.add_argument(
-            "--store", action="store_true", help="keep the temperature, found on split val, in the checkpoint's head"
+            "--calibration",
+            choices=("auto", *softmax.WAYS),
+            default="auto",
+            help="found on split val; auto: what is likelier on parts of val that it was not found on",
         )
+        parser.add_argument("--store", action="store_true", help="keep the calibration in the checkpoint")
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
         samples = manifest.read(options["data"], label=options["label"], group=options["group"])
@@ -78,17 +82,48 @@ def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Opt
         f"  nearest other picture at 16×16 pixels: {scores.floor(answers):.3f}",
     ]
     if len(tuned) and len(tested):
-        logits = np.log(ask(checkpoint, [material.samples[row] for row in tuned], [head])[head] + calibration.TINY)
-        by = calibration.temperature(logits, truth[tuned])
-        calm = answers.saying(calibration.softened(np.log(said + calibration.TINY), by))
-        figures |= {"temperature": by, "ece_calibrated": scores.ece(calm)}
-        notes.append(f"  at temperature {by:.2f}, found on split val: ece {scores.ece(calm):.3f}")
-        if options["store"]:
-            written = calibration.store_temperature(checkpoint, head, by)
-            notes.append(f"  kept in {written.path}, which is {written.version} now")
+        more, told = _calibration(checkpoint, head, material, truth, tuned, answers, asked, options)
+        figures, notes = figures | more, notes + told
     elif options["store"]:
-        raise InvalidInput("A temperature is found on split val and tested on split test; the manifest lacks them.")
+        raise InvalidInput("A calibration is found on split val and tested on split test; the manifest lacks them.")
     return Findings(answers, len(material.unreadable), figures, tuple(notes))
+
+
+def _calibration(
+    checkpoint: Checkpoint,
+    head: str,
+    material: Material,
+    truth: Index,
+    tuned: Index,
+    answers: Answers,
+    asked: Index,
+    options: Options,
+) -> tuple[dict[str, Any], list[str]]:
+    """Figures and notes of each way, found on the rows ``tuned`` and tested on those ``asked``; one may be stored."""
+    bare = replace(checkpoint, calibration={})  # found anew, whatever curve is kept by now
+    found, raw = (
+        ask(bare, [material.samples[row] for row in rows], [head])[head].astype(np.float64) for rows in (tuned, asked)
+    )
+    ways = {name: way.fit(found, truth[tuned]) for name, way in softmax.WAYS.items()}
+    losses = softmax.cross_validate(found, truth[tuned], material.groups[tuned], seed=options["seed"])
+    wanted = options["calibration"]
+    chosen = min(losses, key=lambda name: losses[name]) if wanted == "auto" else wanted
+    errors = {name: scores.ece(answers.saying(way(raw))) for name, way in ways.items()}
+    figures = {
+        "calibration": chosen,
+        "ece_calibrated": errors[chosen],
+        **ways["temperature"].told,
+        "calibrations": {name: {"nll_val": losses[name], "ece": errors[name], **ways[name].told} for name in ways},
+    }
+    notes = [
+        f"  {name}{' (chosen)' if name == chosen else ''}: ece {errors[name]:.3f}; unseen parts of split val have "
+        f"a negative log-likelihood of {losses[name]:.3f}"
+        for name in ways
+    ]
+    if options["store"]:
+        written = ways[chosen].store(checkpoint, head)
+        notes.append(f"  kept in {written.path}, which is {written.version} now")
+    return figures, notes
 
 
 def _by_embedding(checkpoint: Checkpoint, material: Material, options: Options) -> Findings:

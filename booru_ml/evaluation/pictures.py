@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from booru_ml.errors import InvalidInput
+from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import fit
 from booru_ml.progress import track
@@ -93,7 +94,7 @@ def ask(
             parts.append(session.see([fit(frame, checkpoint.preprocess) for frame in frames], only=tuple(heads)))
     finally:
         session.close()
-    return {name: np.concatenate([part[name] for part in parts]) for name in heads}
+    return {name: calibrated(checkpoint, name, np.concatenate([part[name] for part in parts])) for name in heads}
 
 
 def frames_of(samples: Sequence[Sample], change: Change | None = None) -> Iterator[PixelArray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from booru_ml.evaluation.folds import nearest_other
 from booru_ml.evaluation.measured import Findings, Measured
 from booru_ml.evaluation.pictures import ask, gather
 from booru_ml.training import manifest
-from booru_ml.training.tasks import judged, known, settled, tag
+from booru_ml.training.tasks import Marks, judged, known, settled, tag
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -42,7 +42,14 @@ class Tags(Measured):
             "--choose", choices=("f1", "precision"), default="f1", help="what per-tag thresholds are for; default: f1"
         )
         parser.add_argument("--precision", type=float, default=0.9, help="of --choose precision; default: %(default)s")
-        parser.add_argument("--store", action="store_true", help="write the per-tag thresholds into the checkpoint")
+        parser.add_argument(
+            "--calibrate",
+            action="store_true",
+            help="find a rising curve from scores to probabilities (isotonic), the same for all tags",
+        )
+        parser.add_argument(
+            "--store", action="store_true", help="write per-tag thresholds, and the curve, into the checkpoint"
+        )
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
         head = options["head"]
@@ -63,17 +70,15 @@ class Tags(Measured):
         names = list(place)
         classes = tuple(names[number] for number in kept)
         decided = known(material.samples, classes, judged(material.samples))
-        said = ask(checkpoint, material.samples, [head])[head][:, kept]
-        chances = settled(said, decided).astype(np.float64)
+        chances = settled(ask(checkpoint, material.samples, [head])[head][:, kept], decided).astype(np.float64)
         given = checkpoint.thresholds.get(head, {})
         limits = np.array([given.get(name, USUAL) for name in classes])
         paths = tuple(sample.path for sample in material.samples)
         answers = Answers(classes, paths, material.groups, truth[:, kept], chances, limits=limits)
         equal = calibration.equal_error(answers.truth.astype(bool), chances)
-        best = _chosen(answers, options["choose"], options["precision"])
         held_out = _held_out(answers, options)
         near = answers.truth[nearest_other(material.pixels, material.groups)].astype(np.float64)
-        figures = {
+        figures: dict[str, Any] = {
             "p_equals_r_threshold": equal,
             "p_equals_r_f1": scores.micro_f1(replace(answers, limits=np.full(len(classes), equal))),
             "per_tag_thresholds_macro_f1": scores.macro_f1(held_out),
@@ -89,7 +94,22 @@ class Tags(Measured):
             f"{scores.macro_f1(held_out):.3f}, micro-F1 {scores.micro_f1(held_out):.3f}",
             f"  tags of the nearest other picture at 16×16 pixels, micro-F1: {figures['pixel_1nn']:.3f}",
         ]
+        calm = answers
+        if options["calibrate"]:
+            bare = replace(checkpoint, calibration={})  # found anew, whatever curve is kept by now
+            raw = answers.saying(ask(bare, material.samples, [head])[head][:, kept].astype(np.float64))
+            marks = np.ones(raw.chances.shape, bool) if decided is None else decided
+            figures["calibration"] = _tested(raw, marks, options)
+            told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures["calibration"].items())
+            notes.append(f"  by a curve that was found on half of the groups, on the other half: {told}")
+            if figures["calibration"]["nll_calibrated"] >= figures["calibration"]["nll"]:
+                notes.append("  so the curve is not kept: these pictures are too few, or it is calibrated already")
+            elif options["store"]:
+                curve = calibration.isotonic(raw.chances[marks], raw.truth[marks] > 0)
+                checkpoint = calibration.store_curve(checkpoint, head, curve)
+                calm = raw.saying(np.where(marks, np.interp(raw.chances, *curve), 0.0))
         if options["store"]:
+            best = _chosen(calm, options["choose"], options["precision"])
             found = {name: float(value) for name, value in zip(classes, best, strict=True) if np.isfinite(value)}
             path = calibration.store_thresholds(checkpoint, head, found)
             notes.append(f"  {len(found)} thresholds written into {path}; the checkpoint's version is another one now")
@@ -106,13 +126,32 @@ def _chosen(answers: Answers, choose: str, precision: float) -> Table:
     return np.array([np.nan if value is None else value for value in found])
 
 
-def _held_out(answers: Answers, options: Options) -> Answers:
-    """The half of the groups that thresholds were not chosen on, with those thresholds."""
+def _tested(raw: Answers, marks: Marks, options: Options) -> dict[str, float]:
+    """What a curve makes of the half of the groups that it was not found on, mark by mark."""
+    inside = _half(raw, options)
+    curve = calibration.isotonic(raw.chances[inside][marks[inside]], raw.truth[inside][marks[inside]] > 0)
+    before, true = raw.chances[~inside][marks[~inside]], raw.truth[~inside][marks[~inside]] > 0
+    after = np.interp(before, *curve)
+    return {
+        "nll": calibration.surprise(before, true),
+        "nll_calibrated": calibration.surprise(after, true),
+        "ece": scores.calibration_error(before, true),
+        "ece_calibrated": scores.calibration_error(after, true),
+    }
+
+
+def _half(answers: Answers, options: Options) -> Marks:
+    """Rows of half of the groups. Raises ``InvalidInput``."""
     names = np.unique(answers.groups)
     if len(names) < 2:
         raise InvalidInput("Choosing thresholds needs pictures of two groups or more.")
     some = np.random.default_rng(options["seed"]).permutation(names)[: len(names) // 2]
-    inside = np.isin(answers.groups, some)
+    return np.isin(answers.groups, some)
+
+
+def _held_out(answers: Answers, options: Options) -> Answers:
+    """The half of the groups that thresholds were not chosen on, with those thresholds."""
+    inside = _half(answers, options)
     chosen = _chosen(answers.take(np.flatnonzero(inside)), options["choose"], options["precision"])
     limits = np.where(np.isfinite(chosen), chosen, USUAL if answers.limits is None else answers.limits)
     return replace(answers.take(np.flatnonzero(~inside)), limits=limits)

@@ -10,6 +10,7 @@ import numpy as np
 from booru_ml.checkpoint import EMBEDDING, HeadKind, join_versions
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import pooling
+from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
 from booru_ml.nn.routes import machine, open_session
 from booru_ml.nn.transforms import crop_square, fit, shape_key
@@ -122,7 +123,7 @@ class Engine:
                 head=name,
                 labels=tuple(label.name for label in head.labels),
                 categories=tuple(label.category for label in head.labels),
-                values=pooling.scores(head, outputs[index][name][span]),
+                values=pooling.scores(head, calibrated(self.checkpoints[index], name, outputs[index][name][span])),
                 model=self.checkpoints[index].version,
             )
         return Finding(

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from booru_ml.errors import InvalidInput
+from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.routes import open_session
 from booru_ml.nn.transforms import fit
 
@@ -43,7 +44,7 @@ def survey(checkpoint: Checkpoint, paths: Iterable[Path]) -> Iterator[Line]:
     for head in checkpoint.heads.values():
         if not head.scored:
             continue
-        table = np.concatenate([answer[head.name] for answer in answers])
+        table = calibrated(checkpoint, head.name, np.concatenate([answer[head.name] for answer in answers]))
         for label, values in zip(head.labels, table.T, strict=True):
             high, higher, highest = (float(value) for value in np.quantile(values, [0.9, 0.99, 1.0]))
             yield Line(head.name, label.name, float(values.mean()), high, higher, highest)

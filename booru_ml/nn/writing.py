@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from booru_ml.checkpoint import Checkpoint, files, pin
+from booru_ml.checkpoint.labels import Curve
 from booru_ml.nn.export import export
 
 Check = Callable[[Checkpoint], None]
@@ -75,6 +76,7 @@ def set_heads(
             for label in head.labels
         ]
         _table(folder / files.LABELS, ("head", "name", "category"), [*named, *labels])
+        set_calibration(folder, {name: curve for name, curve in checkpoint.calibration.items() if name not in declared})
         _finish(folder, check)
     return Checkpoint.load(checkpoint.path)
 
@@ -85,6 +87,12 @@ def renew_graph(checkpoint: Checkpoint, *, check: Check | None = None) -> Checkp
         shutil.copytree(checkpoint.path, folder, dirs_exist_ok=True)
         _finish(folder, check)
     return Checkpoint.load(checkpoint.path)
+
+
+def set_calibration(folder: Path, curves: Mapping[str, Curve]) -> None:
+    """Writes ``calibration.csv``; the folder has to be pinned afterwards."""
+    points = [(name, *point) for name, curve in sorted(curves.items()) for point in zip(*curve, strict=True)]
+    _table(folder / files.CALIBRATION, ("head", "score", "probability"), points)
 
 
 def _finish(folder: Path, check: Check | None) -> None:
