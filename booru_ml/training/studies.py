@@ -27,12 +27,13 @@ def pairs(start: Start, samples: Sequence[Sample], task: Task, settings: Setting
     Raises ``InvalidInput`` for a label without test pictures.
     """
     rows = []
-    for one, other in combinations(sorted({s.label for s in samples if s.split == "train"}), 2):
+    taught = sorted({sample.label for sample in samples if sample.split == "train"})
+    for number, (one, other) in enumerate(combinations(taught, 2), 1):  # labels may not do as names of folders
         two = [sample for sample in samples if sample.label in (one, other)]
         if missing := {one, other} - {sample.label for sample in two if sample.split == "test"}:
             raise InvalidInput(f"No test picture of {', '.join(sorted(missing))}; give --shares a larger last part.")
         given = prepare(start, two, task, settings, bench)
-        learner, _ = teach(start, given, settings, bench, run.below(f"pairs/{one}-{other}"))
+        learner, _ = teach(start, given, settings, bench, run.below(f"pairs/{number}"))
         found = tested(learner, given, settings, bench, "test").summary()
         low, high = found["accuracy_ci95"]
         rows.append({"one": one, "other": other, "accuracy": found["accuracy"], "low": low, "high": high})
