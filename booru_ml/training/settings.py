@@ -95,7 +95,7 @@ class Settings:
 
 
 ENCODER = Settings(
-    size=128,
+    size=112,
     epochs=8,
     batch=48,
     rate=4e-3,
