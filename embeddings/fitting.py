@@ -7,7 +7,7 @@ the queries. Support and query never share a group (a source picture, a post). T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,14 +54,15 @@ class Labelled:
 class Outcomes:
     """What the likeliest subject of each query scored, and whether it was right.
 
-    ``shortage``: as ``Calibration`` has it. ``weight``: a game's outcomes weigh 1 together. ``known``: the query's
-    class was enrolled; ``correct``: and it came first; ``third``: it was among the first three.
+    ``alike``, ``shortage``: as ``Calibration`` has them. ``weight``: a game's outcomes weigh 1 together. ``known``: the
+    query's class was enrolled; ``correct``: and it came first; ``third``: it was among the first three.
     """
 
     standard: FloatVector
     lead: FloatVector
     count: FloatVector
     size: FloatVector
+    alike: FloatVector
     shortage: FloatVector
     weight: FloatVector
     chance: FloatVector
@@ -296,6 +297,7 @@ def game(
         lead=found.lead[places, first].astype(np.float64),
         count=np.full(len(truth), float(ways)),
         size=supports.sizes[first].astype(np.float64),
+        alike=supports.alike[first].astype(np.float64),
         shortage=np.full(len(truth), calibration.shortage(len(others))),
         weight=np.full(len(truth), 1 / len(truth)),
         chance=found.chances[places, first].astype(np.float64),
@@ -306,7 +308,19 @@ def game(
 
 
 def join(played: Sequence[Outcomes]) -> Outcomes:
-    columns = ("standard", "lead", "count", "size", "shortage", "weight", "chance", "known", "correct", "third")
+    columns = (
+        "standard",
+        "lead",
+        "count",
+        "size",
+        "alike",
+        "shortage",
+        "weight",
+        "chance",
+        "known",
+        "correct",
+        "third",
+    )
     return Outcomes(*(np.concatenate([getattr(item, name) for item in played]) for name in columns))
 
 
@@ -319,7 +333,9 @@ def _logistic(calibration: Calibration, played: Sequence[Outcomes]) -> tuple[Cal
     rows = join(played)
     weights = np.concatenate([item.weight / item.weight.sum() for item in played]) / len(played)
     usual = [rows.standard, rows.lead, -np.log(rows.count), -np.log(rows.size), np.ones(len(rows.count))]
-    table = np.stack([*usual, rows.standard * rows.shortage, rows.shortage], axis=1)
+    single = np.isnan(rows.alike)
+    likeness = [np.where(single, 0.0, rows.alike), single.astype(np.float64)]
+    table = np.stack([*usual, rows.standard * rows.shortage, rows.shortage, *likeness], axis=1)
     target = rows.correct.astype(np.float64)
     free = list(range(table.shape[1]))
     while True:
@@ -332,9 +348,9 @@ def _logistic(calibration: Calibration, played: Sequence[Outcomes]) -> tuple[Cal
         free.remove(min(against, key=lambda column: worst[column]))
     chance = np.clip(1 / (1 + np.exp(-np.clip(table @ found, -60, 60))), 1e-9, 1 - 1e-9)
     loss = -float(weights @ (target * np.log(chance) + (1 - target) * np.log(1 - chance)))
-    score, margin, subjects, supports, bias, blur, blind = (float(value) for value in found)
+    score, margin, subjects, supports, bias, blur, blind, alike, one = (float(value) for value in found)
     fitted = replace(calibration, score=score, margin=margin, subjects=-subjects, supports=-supports, bias=bias)
-    return replace(fitted, blur=blur, blind=blind), loss
+    return replace(fitted, blur=blur, blind=blind, alike=alike, single=one), loss
 
 
 def _newton(table: FloatVector, target: FloatVector, weights: FloatVector) -> FloatVector:

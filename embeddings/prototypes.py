@@ -30,6 +30,8 @@ class Calibration:
     ``floor``: the standardised score that a stranger reaches where no other subject is enrolled.
     ``score``, ``margin``, ``subjects``, ``supports``, ``bias``: P = σ(score·s₁ + margin·(s₁ − s₂) + subjects·log n +
     supports·log k + bias) over standardised scores, n subjects being compared and k exemplars showing this one.
+    ``alike``, ``single``: alike·a is added, a being how many standard deviations above strangers' the mean cosine of
+    two exemplars of this one is, or ``single`` where it has one only: where they differ, less is asked of a picture.
     ``blind``, ``blur``: blind + blur·s₁ is added where there is no background to see what strangers are like, and in
     proportion to ``shortage`` where there is little.
     ``bar10`` … ``bar1``: the probability that 10, 5, 2 and 1 % of strangers reach.
@@ -48,6 +50,8 @@ class Calibration:
     subjects: float = -0.5
     supports: float = 0.0
     bias: float = -3.0
+    alike: float = 0.0
+    single: float = 0.0
     blind: float = 0.0
     blur: float = 0.0
     bar10: float = 0.3
@@ -98,7 +102,8 @@ class Supports:
     ``negatives`` (K, D) are known not to be the subject whose place ``owners`` (K,) holds. What strangers score against
     each subject has the mean ``levels`` (N,) and the standard deviation ``spreads`` (N,). ``count``: how many subjects
     a query is compared with in all, of whom these may be the likeliest only. ``strange`` (B, N): what each stranger
-    scores against each subject; it is where ``levels`` and ``spreads`` come from.
+    scores against each subject; it is where ``levels`` and ``spreads`` come from. ``alike`` (N,): as ``Calibration``
+    has it; NaN for a subject with one exemplar.
     """
 
     fitted: Fitted
@@ -107,6 +112,7 @@ class Supports:
     levels: FloatArray
     spreads: FloatArray
     strange: FloatArray
+    alike: FloatArray
     count: int
     shortlist: Shortlist | None
 
@@ -134,6 +140,7 @@ class Supports:
             levels=levels,
             spreads=spreads,
             strange=strange,
+            alike=likeness(fitted.support, calibration),
             count=len(support.starts),
             shortlist=Shortlist.of(
                 fitted.support.exemplars, support.starts, like=former.supports.shortlist if former else None
@@ -162,6 +169,7 @@ class Supports:
             levels=self.levels[places],
             spreads=self.spreads[places],
             strange=self.strange[:, :0],
+            alike=self.alike[places],
             shortlist=None,
         )
 
@@ -226,7 +234,9 @@ def weigh(queries: FloatArray, supports: Supports, calibration: Calibration) -> 
     standard = standardise(fair.astype(np.float32), queries @ support.background.T, calibration)
     lead = margins(np.where(forbidden, -np.inf, standard), calibration.floor)
     shortage = calibration.shortage(len(support.background))
-    chances = probability(standard, lead, supports.sizes, calibration, count=supports.count, shortage=shortage)
+    chances = probability(
+        standard, lead, supports.sizes, supports.alike, calibration, count=supports.count, shortage=shortage
+    )
     return Weighed(similar, scores, standard, lead, forbidden, np.where(forbidden, 0, chances))
 
 
@@ -278,6 +288,20 @@ def _scores(queries: FloatArray, fitted: Fitted) -> FloatArray:
     return fitted.method.score(queries @ fitted.support.exemplars.T, queries @ fitted.means.T, fitted)
 
 
+def likeness(support: SupportSet, calibration: Calibration) -> FloatArray:
+    """(N,) the mean cosine of two exemplars of each subject, in standard deviations above strangers'; NaN for one only.
+
+    Of k vectors of length 1 the pairs' cosines add up to (‖sum‖² − k) / 2.
+    """
+    if not len(support.starts):
+        return np.zeros(0, dtype=np.float32)
+    sizes = support.sizes
+    sums = np.add.reduceat(support.exemplars, support.starts, axis=0)
+    pairs = np.where(sizes > 1, sizes * (sizes - 1), np.nan)
+    mean = (np.square(sums).sum(axis=1) - sizes) / pairs
+    return np.asarray((mean - calibration.level) / calibration.spread, dtype=np.float32)
+
+
 def strangeness(scores: FloatArray, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation (N,) of what strangers score against each subject, from (B, N).
 
@@ -319,11 +343,19 @@ def margins(scores: FloatArray, floor: float) -> FloatArray:
 
 
 def probability(
-    scores: FloatArray, lead: FloatArray, sizes: IntArray, calibration: Calibration, *, count: int, shortage: float
+    scores: FloatArray,
+    lead: FloatArray,
+    sizes: IntArray,
+    alike: FloatArray,
+    calibration: Calibration,
+    *,
+    count: int,
+    shortage: float,
 ) -> FloatArray:
     """(Q, N) logistic probability that the subject is in the picture, from standardised scores and margins.
 
-    ``sizes`` (N,): how many exemplars each subject has; ``count``: how many subjects there are.
+    ``sizes``, ``alike`` (N,): how many exemplars each subject has, and how alike they are; ``count``: how many
+    subjects there are.
     """
     logits = (
         (calibration.score + calibration.blur * shortage) * scores
@@ -331,6 +363,7 @@ def probability(
         + calibration.subjects * np.log(max(count, 1))
         + calibration.supports * np.log(np.maximum(sizes, 1))
         + calibration.bias
+        + np.where(np.isnan(alike), calibration.single, calibration.alike * alike)
         + calibration.blind * shortage
     )
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), dtype=np.float32)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from embeddings import prototypes
+from embeddings.methods import SupportSet
 from embeddings.prototypes import Calibration
 
 CONSTANTS = Calibration()
@@ -34,14 +35,14 @@ def test_a_lone_subject_must_beat_the_floor():
 @given(scored)
 def test_probabilities_are_probabilities_and_rise_with_the_score(scores):
     lead = prototypes.margins(scores, CONSTANTS.floor)
-    sizes = np.ones(scores.shape[1], dtype=np.int64)
-    low = prototypes.probability(scores, lead, sizes, CONSTANTS, count=9, shortage=0.2)
-    high = prototypes.probability(scores + 1, lead, sizes, CONSTANTS, count=9, shortage=0.2)
+    sizes, alike = np.ones(scores.shape[1], dtype=np.int64), np.full(scores.shape[1], np.nan)
+    low = prototypes.probability(scores, lead, sizes, alike, CONSTANTS, count=9, shortage=0.2)
+    high = prototypes.probability(scores + 1, lead, sizes, alike, CONSTANTS, count=9, shortage=0.2)
     assert ((low >= 0) & (high <= 1) & (high >= low)).all()
 
 
 def test_more_subjects_make_the_same_evidence_weaker():
-    evidence = np.array([[4.0]]), np.array([[2.0]]), np.ones(1), CONSTANTS
+    evidence = np.array([[4.0]]), np.array([[2.0]]), np.ones(1), np.array([4.0]), CONSTANTS
     alone = prototypes.probability(*evidence, count=1, shortage=0.2)[0, 0]
     crowd = prototypes.probability(*evidence, count=100, shortage=0.2)[0, 0]
     assert crowd < alone
@@ -49,11 +50,29 @@ def test_more_subjects_make_the_same_evidence_weaker():
 
 def test_little_background_blurs_what_is_seen():
     constants = replace(CONSTANTS, blind=-4.0, blur=0.5)
-    seen = np.array([[3.0]]), np.array([[2.0]]), np.ones(1)
+    seen = np.array([[3.0]]), np.array([[2.0]]), np.ones(1), np.array([4.0])
     usual = prototypes.probability(*seen, constants, count=9, shortage=constants.shortage(100_000))[0, 0]
     without = prototypes.probability(*seen, constants, count=9, shortage=constants.shortage(0))[0, 0]
     plain = prototypes.probability(*seen, CONSTANTS, count=9, shortage=1.0)[0, 0]
     assert without < usual == pytest.approx(plain, abs=1e-3)
+
+
+def test_pictures_that_differ_ask_less_of_another_one():
+    constants = replace(CONSTANTS, alike=-0.4, single=-1.2)
+    seen = np.full((1, 3), 3.0), np.full((1, 3), 2.0), np.array([5, 5, 1]), np.array([5.0, 3.0, np.nan])
+    same, differ, single = prototypes.probability(*seen, constants, count=9, shortage=0.2)[0]
+    assert differ > same > 0
+    assert single > 0
+
+
+def test_likeness_is_the_mean_cosine_of_two_exemplars():
+    vectors = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = prototypes.likeness(SupportSet.of(vectors, np.array([0, 1, 3])), CONSTANTS)
+    pairs = (vectors[3] @ vectors[4] + vectors[3] @ vectors[5] + vectors[4] @ vectors[5]) / 3
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx((vectors[1] @ vectors[2] - CONSTANTS.level) / CONSTANTS.spread, abs=1e-4)
+    assert found[2] == pytest.approx((pairs - CONSTANTS.level) / CONSTANTS.spread, abs=1e-4)
 
 
 def test_strangers_on_the_board_set_the_scale():
