@@ -308,20 +308,8 @@ def game(
 
 
 def join(played: Sequence[Outcomes]) -> Outcomes:
-    columns = (
-        "standard",
-        "lead",
-        "count",
-        "size",
-        "alike",
-        "shortage",
-        "weight",
-        "chance",
-        "known",
-        "correct",
-        "third",
-    )
-    return Outcomes(*(np.concatenate([getattr(item, name) for item in played]) for name in columns))
+    names = [item.name for item in fields(Outcomes)]
+    return Outcomes(*(np.concatenate([getattr(item, name) for item in played]) for name in names))
 
 
 def _logistic(calibration: Calibration, played: Sequence[Outcomes]) -> tuple[Calibration, float]:
