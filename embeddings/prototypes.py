@@ -140,7 +140,7 @@ class Supports:
             levels=levels,
             spreads=spreads,
             strange=strange,
-            alike=likeness(fitted.support, calibration),
+            alike=_likeness(fitted, calibration, usable),
             count=len(support.starts),
             shortlist=Shortlist.of(
                 fitted.support.exemplars, support.starts, like=former.supports.shortlist if former else None
@@ -286,6 +286,17 @@ def _scores(queries: FloatArray, fitted: Fitted) -> FloatArray:
     if not len(queries) or not len(fitted.means):
         return np.zeros((len(queries), len(fitted.means)), dtype=np.float32)
     return fitted.method.score(queries @ fitted.support.exemplars.T, queries @ fitted.means.T, fitted)
+
+
+def _likeness(fitted: Fitted, calibration: Calibration, former: Former | None) -> FloatArray:
+    """``likeness``, of what changed only."""
+    if former is None:
+        return likeness(fitted.support, calibration)
+    old = former.subjects >= 0
+    alike = np.empty(len(old), dtype=np.float32)
+    alike[old] = former.supports.alike[former.subjects[old]]
+    alike[~old] = likeness(fitted.take(np.flatnonzero(~old)).support, calibration)
+    return alike
 
 
 def likeness(support: SupportSet, calibration: Calibration) -> FloatArray:
