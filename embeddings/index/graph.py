@@ -123,18 +123,24 @@ class GraphIndex:
         removed = self.removed
         ask = limit + (1 + 4 * limit * removed // self.size if removed else 0)
         effort = effort * self.size // max(1, len(self._places))  # what was removed takes up its share
-        while ask * 8 < self.size and limit <= len(self._places):
-            values, places = self._graph.search(queries, ask, params=_how(max(effort, ask)))
+        best = np.empty((len(queries), limit), np.float32), np.empty((len(queries), limit), np.int64)
+        left = np.arange(len(queries))
+        while len(left) and ask * 8 < self.size and limit <= len(self._places):
+            asked = queries if len(left) == len(queries) else queries[left]
+            values, places = self._graph.search(asked, ask, params=_how(max(effort, ask)))
             ids = self._slots[places]
             living = ids >= 0
-            if np.count_nonzero(living) == living.size:  # a fifth of what all() takes
+            if len(left) == len(queries) and np.count_nonzero(living) == living.size:  # all() takes five times as long
                 return values[:, :limit], ids[:, :limit]
             reached = living.cumsum(axis=1)
-            if reached[:, -1].min() >= limit:
-                first = living & (reached <= limit)
-                return values[first].reshape(-1, limit), ids[first].reshape(-1, limit)
-            ask *= 2
-        return self.exact(queries, limit)
+            enough = reached[:, -1] >= limit
+            first = living & (reached <= limit) & enough[:, None]
+            best[0][left[enough]] = values[first].reshape(-1, limit)
+            best[1][left[enough]] = ids[first].reshape(-1, limit)
+            left, ask = left[~enough], 2 * ask
+        if len(left):
+            best[0][left], best[1][left] = self.exact(queries[left], limit)
+        return best
 
     def exact(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
         """As ``approximate``, by looking at every vector in the graph."""
