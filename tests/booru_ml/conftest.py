@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,3 +40,16 @@ def rings(monkeypatch) -> list[int]:
     heard: list[int] = []
     monkeypatch.setattr("booru_ml.pipeline.doorbell.ring", lambda: heard.append(1))
     return heard
+
+
+@pytest.fixture(scope="module")
+def every_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with a head of every kind; tests get copies."""
+    from tests.booru_ml.nn import builders
+
+    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
+
+
+@pytest.fixture
+def checkpoint(every_head: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(every_head, tmp_path / "every-head"))

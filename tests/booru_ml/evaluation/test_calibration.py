@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,6 @@ from tests.booru_ml.evaluation.test_command import evaluate, rewritten
 from tests.booru_ml.training import folders
 
 pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.booru_ml.nn import builders
-
-    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
-
-
-@pytest.fixture
-def checkpoint(pristine: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(pristine, tmp_path / "every-head"))
 
 
 def guesses(count: int, bend: Any) -> tuple[Any, Any]:

@@ -20,18 +20,6 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.booru_ml.nn import builders
-
-    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
-
-
-@pytest.fixture
-def checkpoint(pristine: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(pristine, tmp_path / "every-head"))
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folders.drawings(tmp_path_factory.mktemp("set") / "drawings", characters=12)
 
