@@ -103,6 +103,8 @@ class Worker:
         self._parts = contextlib.ExitStack()
         self._runner: Runner | None = None
         self._busy = threading.Lock()
+        self._presence = threading.Lock()
+        self._left = False
         self._report = report or (lambda pictures: None)
         self._faults = 0
         self._not_before = 0.0
@@ -179,8 +181,11 @@ class Worker:
             said["started_at"] = Now()
         rows = WorkerRow.objects.using(database())
         try:
-            if not rows.filter(name=self.name).update(**said):
-                rows.bulk_create([WorkerRow(name=self.name, **said)], ignore_conflicts=True)
+            with self._presence:
+                if self._left:  # a beat that comes after the leave-taking would bring the row back
+                    return
+                if not rows.filter(name=self.name).update(**said):
+                    rows.bulk_create([WorkerRow(name=self.name, **said)], ignore_conflicts=True)
             rows.filter(last_seen_at__lt=Now() - timedelta(hours=1)).delete()
             self._announced = True
             feeder.feed_quietly()
@@ -199,7 +204,9 @@ class Worker:
             return
         try:
             self._dismantle()
-            WorkerRow.objects.using(database()).filter(name=self.name).delete()
+            with self._presence:
+                self._left = True
+                WorkerRow.objects.using(database()).filter(name=self.name).delete()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the worker's row stays for an hour: %s", error)
         finally:

@@ -126,6 +126,15 @@ def test_closing_waits_for_the_batch_and_takes_the_row_away(upload):
     assert mine.drain() == 0
 
 
+def test_a_beat_after_closing_leaves_no_row(db):
+    mine = Worker()
+    mine.heartbeat()
+    assert WorkerRow.objects.filter(name=mine.name).exists()
+    mine.close()
+    mine.heartbeat()  # as the timer's thread does when the drain that it waited for has just ended
+    assert not WorkerRow.objects.exists()
+
+
 def test_heartbeat_tells_what_was_done(upload):
     upload()
     mine = worker()
