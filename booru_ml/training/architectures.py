@@ -33,7 +33,7 @@ PAPERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "vitl32": ("vit_large_patch32_224", {}),
     "conv2d": ("conv2d_2layer", {}),
 }
-"""The papers' names without capitals, hyphens and spaces; timm's own (resnet18, vgg16, …) are taken as they are."""
+"""The papers' names without capitals, hyphens and spaces; timm's own are taken as they are."""
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -71,9 +71,9 @@ def from_checkpoint(base: Checkpoint, *, size: int) -> Start:
 def from_name(name: str, *, size: int, weights: Path | None = None, pretrained: bool = False, seed: int = 0) -> Start:
     """A network by name: random (by ``seed``), with the tensors of a ``weights`` file under timm's names, or
     ``pretrained`` with timm's own weights as far as they are on this machine. Raises ``InvalidInput``."""
-    architecture, args = PAPERS.get(re.sub(r"[-_/ ]", "", name.lower()), (name.lower(), {}))
+    architecture, args = _named(name)
     if not timm.is_model(architecture):
-        near = ", ".join(timm.list_models(f"*{architecture.partition('_')[0]}*")[:5])
+        near = ", ".join(timm.list_models(f"*{re.split(r'[-_. ]', architecture)[0]}*")[:5])
         raise InvalidInput(
             f"timm {timm.__version__} knows no architecture {name!r}{f'; it has {near} …' if near else ''}."
         )
@@ -89,6 +89,18 @@ def from_name(name: str, *, size: int, weights: Path | None = None, pretrained: 
     known = how if how in ("bilinear", "bicubic", "lanczos") else "bilinear"
     origin = f"{architecture}, {file.name}" if file else f"{architecture}, untrained"
     return Start(architecture, args, model, tuple(mean), tuple(std), known, origin)
+
+
+def _named(name: str) -> tuple[str, Mapping[str, Any]]:
+    """timm's name and arguments: of an exact name of timm's, of a paper's (InceptionV3), or of one of timm's written
+    in a paper's way (ResNet-18)."""
+    plain = re.sub(r"[-_/ ]", "", name.lower())
+    if not timm.is_model(name.lower()):
+        if plain in PAPERS:
+            return PAPERS[plain]
+        if timm.is_model(plain):
+            return plain, {}
+    return name.lower(), {}
 
 
 def _sized(architecture: str, args: Mapping[str, Any], size: int) -> dict[str, Any]:

@@ -127,21 +127,31 @@ class Frozen:
         """``wanted``: names of modules, or one share (0–1) of the layers with weights, from the first on."""
         share = _share(wanted)
         self.everything = share == 1.0
+        self.modules: list[nn.Module] = []
+        self.layers: list[nn.Module] = []
         if share is None:
             known: dict[str, Any] = dict(model.named_modules())
             if unknown := set(wanted) - set(known):
-                raise InvalidInput(f"The backbone has no module {', '.join(sorted(unknown))} to be frozen.")
+                raise InvalidInput(
+                    f"The backbone has no module {', '.join(sorted(unknown))} to be frozen; its first ones are "
+                    f"{', '.join(name for name, _ in model.named_children())}. A number from 0 to 1 is a share."
+                )
             self.modules = [known[name] for name in wanted]
         elif self.everything:
             self.modules = [model]
         else:
             layers = [module for module in model.modules() if list(module.parameters(recurse=False))]
-            self.modules = layers[: round(share * len(layers))]
+            self.layers = layers[: round(share * len(layers))]
 
     def hold(self) -> None:
         """To be called after every ``train()``."""
         for module in self.modules:
             module.eval().requires_grad_(False)
+        # Without what is inside: a whole ViT is the layer that holds its position embedding.
+        for layer in self.layers:
+            layer.training = False
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(False)
 
 
 def _share(wanted: tuple[str, ...]) -> float | None:

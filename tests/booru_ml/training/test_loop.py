@@ -215,6 +215,18 @@ def test_a_frozen_share_neither_learns_nor_drifts() -> None:
         Frozen(model, ("2",))
 
 
+@pytest.mark.parametrize("architecture", ["test_vit", "test_convnext", "test_efficientnet"])
+def test_a_share_is_counted_in_layers_also_where_one_holds_others(architecture: str) -> None:
+    """A ViT's position embedding is the whole network's own, a ConvNeXt block's scale the block's."""
+    model = backbones.create(architecture, {}, 0)
+    Frozen(model, ("0.5",)).hold()
+    learns = [parameter.requires_grad for parameter in model.parameters()]
+    assert 0.3 < sum(learns) / len(learns) < 0.7
+    for name, module in model.named_modules():
+        if not list(module.children()) and any(not parameter.requires_grad for parameter in module.parameters()):
+            assert not module.training, f"{name} would drift"
+
+
 def test_ordinal_answers_are_those_that_were_fitted() -> None:
     labels = tuple(Label(name, Category.RATING) for name in "gsqe")
     torch.manual_seed(0)

@@ -191,9 +191,16 @@ def test_every_recipe_is_one_that_the_command_takes() -> None:
         said = recipe(name)
         assert set(said.tasks) <= set(TASKS)
         assert sum(Settings().with_(said.settings).shares) == pytest.approx(1)
-    assert {from_name(name, size=64).architecture for name in ("ResNet-14", "Conv2D", "ShallowNet")} == {
-        "resnet18", "conv2d_2layer", "shallownet",
-    }  # fmt: skip
+    named = {
+        name: from_name(name, size=32).architecture
+        for name in ("ResNet-14", "Conv2D", "ResNet-18", "EfficientNet_Lite0")
+    }
+    assert named == {
+        "ResNet-14": "resnet18",
+        "Conv2D": "conv2d_2layer",
+        "ResNet-18": "resnet18",
+        "EfficientNet_Lite0": "efficientnet_lite0",  # timm's own name means timm's own network
+    }
     assert len(PAPERS) == 12
 
 
