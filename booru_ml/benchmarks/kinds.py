@@ -108,7 +108,7 @@ class Pipeline(OnPictures):
 
 
 class Scaling(OnPictures):
-    help = "pictures per second of one worker on one core, beside one worker on every core"
+    help = "pictures per second of one worker on one core, beside one on every core, each with its own database"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

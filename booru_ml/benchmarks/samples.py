@@ -34,6 +34,7 @@ class Posts:
         self.model = apps.get_model(post_model())
         self.field: Any = self.model._meta.get_field(config().FIELDS["picture"])
         self._made: list[models.Model] = []
+        self._related: dict[type[models.Model], models.Model] = {}
 
     def build(self, data: bytes) -> Any:
         post = self.model(**self._required(self.model))
@@ -69,14 +70,20 @@ class Posts:
             and not (field.null or field.has_default() or field.auto_created or _given(field))
         }
 
-    def _value(self, field: Any) -> Any:
-        if field.is_relation:
-            row = field.related_model._base_manager.first()
+    def _of(self, model: type[models.Model]) -> models.Model:
+        """A row of this model: the first that there is, else a new one."""
+        if model not in self._related:
+            row = model._base_manager.first()
             if row is None:
-                row = field.related_model(**self._required(field.related_model))
+                row = model(**self._required(model))
                 row.save()
                 self._made.append(row)
-            return row
+            self._related[model] = row
+        return self._related[model]
+
+    def _value(self, field: Any) -> Any:
+        if field.is_relation:
+            return self._of(field.related_model)
         if isinstance(field, models.IntegerField | models.FloatField | models.DecimalField):
             return 0
         if isinstance(field, models.CharField | models.TextField):

@@ -23,8 +23,9 @@ FILES = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
 
 
 @contextmanager
-def stage(**changed: Any) -> Iterator[Path]:
-    """The scratch folder of an empty board; ``changed`` are keys of ``BOORU_ML`` that differ from the settings'.
+def stage(*, beside: str = "", **changed: Any) -> Iterator[Path]:
+    """The scratch folder of an empty board; ``changed`` are keys of ``BOORU_ML`` that differ from the settings'; boards
+    of several processes at once differ in ``beside``.
 
     The board's own saves are not heard: who measures writes job rows by ``outbox.enqueue``. Processes forked inside
     belong to this board. Raises ``CommandError`` without a broker or the right to create a database.
@@ -37,19 +38,22 @@ def stage(**changed: Any) -> Iterator[Path]:
         storages = {**settings.STORAGES, "default": {**FILES, "OPTIONS": {"location": str(folder / "pictures")}}}
         ours = {**settings.BOORU_ML, "BROKER_URL": broker, **changed}
         parts.enter_context(override_settings(STORAGES=storages, BOORU_ML=ours))
-        parts.enter_context(_databases(folder))
+        parts.enter_context(_databases(folder, beside))
         hooks.disconnect()
         parts.callback(hooks.connect)
         yield folder
 
 
 @contextmanager
-def _databases(folder: Path) -> Iterator[None]:
+def _databases(folder: Path, beside: str) -> Iterator[None]:
     """Empty databases beside the real ones; SQLite's in a file, since several processes use it."""
     for alias in connections:
         connection = connections[alias]
+        name, test = connection.settings_dict["NAME"], connection.settings_dict["TEST"]
         if connection.vendor == "sqlite":
-            connection.settings_dict["TEST"]["NAME"] = str(folder / f"{alias}.sqlite3")
+            test["NAME"] = str(folder / f"{alias}.sqlite3")
+        elif beside:
+            test["NAME"] = f"{test['NAME'] or f'test_{name}'}_{beside}"
     try:
         before = setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
     except Exception as error:

@@ -16,17 +16,16 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from booru_ml.benchmarks import tree
+from booru_ml.benchmarks.limit import cores
 
 STOP_SECONDS = 15
 
 
 class CeleryWorkers:
-    """A Celery main process with one child per core, of the app that ``find_app`` gives, on all cores or on the first
-    ``most``. A context manager."""
+    """A Celery main process with one child per core, of the app that ``find_app`` gives. A context manager."""
 
-    def __init__(self, find_app: Callable[[], Any], log: Path, *, queue: str, most: int | None = None) -> None:
+    def __init__(self, find_app: Callable[[], Any], log: Path, *, queue: str) -> None:
         self._find_app, self._log, self._queue = find_app, log, queue
-        self._cores = sorted(os.sched_getaffinity(0))[:most]
         self._process: Any = None
 
     @property
@@ -53,7 +52,7 @@ class CeleryWorkers:
 
     def __enter__(self) -> Self:
         connections.close_all()
-        arguments = ["worker", "-c", str(len(self._cores)), "-Q", self._queue, "-l", "warning"]
+        arguments = ["worker", "-c", str(cores()), "-Q", self._queue, "-l", "warning"]
         arguments += ["--without-gossip", "--without-mingle"]
         self._process = multiprocessing.get_context("fork").Process(target=self._serve, args=(arguments,))
         self._process.start()
@@ -72,7 +71,6 @@ class CeleryWorkers:
 
     def _serve(self, arguments: Sequence[str]) -> None:
         os.setsid()
-        os.sched_setaffinity(0, self._cores)
         with self._log.open("ab", buffering=0) as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)

@@ -57,6 +57,17 @@ def test_every_way_brings_every_picture_to_its_suggestions(tmp_path: Path, pictu
     assert not list(home.glob("pictures/*"))
 
 
+def test_every_core_gets_a_worker_and_a_database(tmp_path: Path, pictures: Path) -> None:
+    for spare in sorted(pictures.iterdir())[2:]:
+        spare.unlink()
+    report = bench(tmp_path / "home", "scaling", "--rounds", "1", "--pictures", str(pictures))
+    assert report["stacks"] == len(os.sched_getaffinity(0))
+    for name in ("", "limit_"):
+        assert report[f"{name}one_img_s"] > 0
+        ratio = report[f"{name}all_img_s"] / report[f"{name}one_img_s"]
+        assert report[f"{name}ratio"] == pytest.approx(ratio, rel=0.02)
+
+
 def test_growth_is_measured_by_real_claims_and_stores(tmp_path: Path) -> None:
     report = bench(tmp_path / "home", "growth", "--sizes", "1000", "2000")
     assert [row["rows"] for row in report["sizes"]] == [1000, 2000]
