@@ -29,7 +29,8 @@ from booru_ml.training.settings import Settings
 from booru_ml.training.trainer import Bench, check, config_of, learner_of, preprocess, weights_of
 
 if TYPE_CHECKING:
-    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.checkpoint import Checkpoint, Preprocess
+    from booru_ml.nn.backbones import Backbone
     from booru_ml.training.manifest import Sample
 
 WAYS, SHOTS = 5, 5
@@ -68,19 +69,18 @@ def teach(
 
 
 def publish(
-    out: Path, start: Start, learner: Learner, settings: Settings, *, card: str, base: Checkpoint | None = None
+    out: Path, start: Start, backbone: Backbone, look: Preprocess, *, card: str, base: Checkpoint | None = None
 ) -> Checkpoint:
     """The checkpoint folder. Its only head is the plain embedding: others were fitted to other features.
 
-    What a ``base`` says beside its heads stays: preprocessing (unless the settings say otherwise), recognition.
+    What a ``base`` says beside its heads and its preprocessing stays: recognition.
     """
-    look = base.preprocess if base is not None and not settings.look else preprocess(start, settings)
-    config = config_of(out, start, look, {}, learner)
+    config = config_of(out, start, look, {}, backbone)
     if base is not None:
         before = json.loads((base.path / files.CONFIG).read_text(encoding="utf-8"))
         config = {**before, **config, "booru": {**before.get("booru", {}), **config["booru"]}}
     config["booru"]["faces"] = {"detector": "animeface"}
-    return write(out, Draft(config, weights_of(learner), card=card), check=check)
+    return write(out, Draft(config, weights_of(backbone), card=card), check=check)
 
 
 class Games:

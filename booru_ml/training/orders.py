@@ -158,7 +158,10 @@ def _encoder(
         return {}
     figures = reports.write(run.folder, None, curve, task=order.task, start=start.origin, epochs=curve)
     card = _card(order, start, order.settings, report, figures)
-    written = encoder.publish(order.out, start, learner, order.settings, card=card, base=base)
+    look = (
+        base.preprocess if base is not None and not order.settings.look else trainer.preprocess(start, order.settings)
+    )
+    written = encoder.publish(order.out, start, learner.backbone, look, card=card, base=base)
     say("Fit its heads next.")
     return _done(written, start, {}, run, say)
 

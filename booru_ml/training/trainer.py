@@ -124,7 +124,7 @@ def tested(learner: Learner, given: Material, settings: Settings, bench: Bench, 
     """Answers on the pictures of one split."""
     said, _, _ = loop.answers(learner, given.sets[part], batch=settings.batch, device=bench.accelerator.device)
     answers = settled(said.numpy(), given.known[part])
-    return reports.Tested(given.task, given.labels, answers, given.targets[part], given.taught)
+    return reports.Tested(given.task, given.labels, answers, given.targets[part], given.taught, given.pictures[part])
 
 
 def publish(
@@ -144,8 +144,8 @@ def publish(
             (name, "", label.name, round(float(score), 4)) for label, score in zip(given.labels, chosen, strict=True)
         ]
     draft = Draft(
-        config=config_of(out, start, preprocess(start, settings), {name: said}, learner),
-        weights=weights_of(learner),
+        config=config_of(out, start, preprocess(start, settings), {name: said}, learner.backbone),
+        weights=weights_of(learner.backbone),
         heads={f"{name}.{key}": value.cpu() for key, value in learner.objective.tensors().items()},
         labels=[(name, label.name, label.category.value) for label in given.labels],
         thresholds=thresholds,
@@ -176,7 +176,9 @@ def learner_of(start: Start, make: Callable[[int], Objective], settings: Setting
     return Learner(model, make(width)), frozen
 
 
-def config_of(out: Path, start: Start, look: Preprocess, heads: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
+def config_of(
+    out: Path, start: Start, look: Preprocess, heads: Mapping[str, Any], backbone: Backbone
+) -> dict[str, Any]:
     said = {
         "size": [look.width, look.height],
         "resize": look.resize,
@@ -186,7 +188,7 @@ def config_of(out: Path, start: Start, look: Preprocess, heads: Mapping[str, Any
         "channels": look.channels,
         "crop_pct": look.crop_pct,
     }
-    width = learner.backbone.width
+    width = backbone.width
     return {
         "architecture": start.architecture,
         "num_classes": 0,
@@ -201,8 +203,8 @@ def config_of(out: Path, start: Start, look: Preprocess, heads: Mapping[str, Any
     }
 
 
-def weights_of(learner: Learner) -> dict[str, torch.Tensor]:
-    return {key: tensor.cpu().contiguous() for key, tensor in learner.backbone.model.state_dict().items()}
+def weights_of(backbone: Backbone) -> dict[str, torch.Tensor]:
+    return {key: tensor.cpu().contiguous() for key, tensor in backbone.model.state_dict().items()}
 
 
 def check(checkpoint: Checkpoint) -> None:

@@ -53,6 +53,7 @@ class Command(BaseCommand):
         self._add_quality(tasks.add_parser("quality", help=f"{NETWORKS['quality']}; --into fits a head only"))
         self._add_whitening(tasks.add_parser("whitening", help="an embedding or style head, whitened"))
         self._add_faces(tasks.add_parser("faces", help="a heat-map head that finds faces"))
+        self._add_average(tasks.add_parser("average", help="one encoder out of several that began alike"))
         for name in ("whitening", "faces"):
             task = tasks.choices[name]
             task.add_argument("--into", type=Path, required=True, metavar="DIR", help="the checkpoint to change")
@@ -114,6 +115,17 @@ class Command(BaseCommand):
         task.add_argument("--stages", type=int, nargs="+", default=[2, 3, 4], help="feature maps that it sees")
         task.add_argument("--hidden", type=int, nargs="+", default=[48, 48], help="widths of its layers")
 
+    def _add_average(self, task: ArgumentParser) -> None:
+        task.add_argument(
+            "--base",
+            type=Path,
+            action="append",
+            required=True,
+            metavar="DIR",
+            help="an encoder; two or more, all taught from the same weights",
+        )
+        task.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to write")
+
     def handle(self, *args: Any, task: str, **options: Any) -> None:
         try:
             import torch
@@ -121,6 +133,8 @@ class Command(BaseCommand):
             torch.set_num_threads(options.get("threads") or 1)
             if task == "check":
                 self._check(options["asked"], options)
+            elif task == "average":
+                self._average(options["base"], options["out"])
             elif options.get("into") is not None:
                 from booru_ml.checkpoint import Checkpoint
 
@@ -149,6 +163,13 @@ class Command(BaseCommand):
         rows = [orders.carry_out(order, self.stdout.write) for order in wanted]
         if len(rows) > 1:
             orders.compare(options["out"], rows, self.stdout.write)
+
+    def _average(self, bases: list[Path], out: Path) -> None:
+        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.training.averaging import average
+
+        written = average([Checkpoint.load(base) for base in bases], out)
+        self.stdout.write(f"{written.version} written into {written.path}. Fit its heads next.")
 
     def _whitening(self, checkpoint: Checkpoint, *, head: str, kind: str, dry_run: bool, **options: Any) -> None:
         from booru_ml.training import vectors

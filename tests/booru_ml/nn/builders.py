@@ -62,12 +62,12 @@ LABELS = [
 ]
 
 
-def every_head(folder: Path) -> Checkpoint:
+def every_head(folder: Path, *, seed: int = 1) -> Checkpoint:
     """A small backbone with a head of every kind, all weights random."""
     from booru_ml.checkpoint.schema import Label
     from booru_ml.types import Category
 
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = backbones.create(SMALL, {}, 0)
     declared: dict[str, Any] = {}
     for name, said in HEADS.items():

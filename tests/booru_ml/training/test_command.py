@@ -144,6 +144,32 @@ def test_an_encoder_is_taught_from_another(checkpoint: Path, data: Path, tmp_pat
     assert not (tmp_path / "never").exists()
 
 
+def test_encoders_are_averaged(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from tests.booru_ml.nn import builders
+
+    taught, out = tmp_path / "taught", tmp_path / "mean"
+    train("encoder", checkpoint, "--out", taught, "--data", data, "--epochs", 1, "--size", 32, "--batch", 8)
+
+    def average(*bases: Path) -> None:
+        call_command("booru_train", "average", *(f"--base={base}" for base in bases), f"--out={out}", stdout=StringIO())
+
+    average(checkpoint, taught)
+    before, after, mean = (load_file(folder / "model.safetensors") for folder in (checkpoint, taught, out))
+    assert before.keys() == mean.keys()
+    for name, tensor in mean.items():
+        whole = tensor.dtype.kind != "f"
+        np.testing.assert_allclose(tensor, before[name] if whole else (before[name] + after[name]) / 2, atol=1e-6)
+    assert list(Checkpoint.load(out).heads) == ["embedding"]
+    with pytest.raises(CommandError, match="two checkpoints or more"):
+        average(checkpoint)
+    with pytest.raises(CommandError, match="differ in architecture"):
+        average(checkpoint, builders.plain_timm(tmp_path / "other", "mobilenetv2_035", num_classes=0).path)
+    with pytest.raises(CommandError, match="not taught from the same weights"):
+        average(checkpoint, builders.every_head(tmp_path / "stranger", seed=9).path)
+
+
 @pytest.mark.parametrize(
     ("task", "args", "message"),
     [
