@@ -49,6 +49,7 @@ def measure(*, rate: float, seconds: float, before: int) -> dict[str, Any]:
         if space.keeper:
             space.keeper.join()
     return {
+        "database": connections[Vector.objects.db].vendor,
         "vectors_before": before,
         "added": count,
         "per_second": rate,

@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from embeddings.benchmarks import rivals
 
@@ -27,6 +28,7 @@ def test_the_index_is_compared_with_what_is_installed_and_new_vectors_are_found(
     assert rows["ours"]["recall"] >= 0.97  # 500 queries of a small sample
     assert rows["numpy"]["recall"] == 1
     assert all(0 < row["p50_ms"] <= row["p99_ms"] for row in rows.values())
+    assert report["freshness"]["database"] == connection.vendor
     assert report["freshness"]["added"] == 50
     assert report["freshness"]["p99_s"] <= 1
 
