@@ -11,8 +11,8 @@ from booru_ml import registry
 from booru_ml.checkpoint import EMBEDDING, Checkpoint
 from booru_ml.checkpoint.files import CONFIG, Folder
 from booru_ml.errors import CheckpointError
+from embeddings.chances import Calibration
 from embeddings.methods import METHODS
-from embeddings.prototypes import Calibration
 
 _KEYS = frozenset(item.name for item in fields(Calibration))
 

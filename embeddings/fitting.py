@@ -18,9 +18,10 @@ from booru_ml.errors import InvalidInput
 from booru_ml.evaluation.scores import calibration_error
 from booru_ml.types import FloatArray
 from embeddings import measures, methods, sampling
+from embeddings.chances import BARS, Calibration
 from embeddings.methods import METHODS, SupportSet, normalise
 from embeddings.methods.exemplars import Exemplars
-from embeddings.prototypes import BARS, Calibration, Supports, fit_method, weigh
+from embeddings.prototypes import Supports, fit_method, weigh
 from embeddings.types import IntArray
 
 WAYS = (1, 2, 4, 8, 16, 32)

@@ -21,10 +21,11 @@ import numpy as np
 from booru_ml.types import FloatArray
 from embeddings import members, shown, strangers
 from embeddings.calibration import calibration
+from embeddings.chances import Calibration
 from embeddings.members import Counts, Instead, Member, Members
 from embeddings.methods import SupportSet
 from embeddings.models import Support
-from embeddings.prototypes import Calibration, Former, Supports
+from embeddings.prototypes import Former, Supports
 from embeddings.revisions import Revision, revision, touched
 from embeddings.shown import Read
 from embeddings.strangers import BACKGROUND, Strangers

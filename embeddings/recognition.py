@@ -13,6 +13,7 @@ from booru_ml.conf import config
 from booru_ml.types import Analysis, Box, Category, FloatArray
 from embeddings import gallery, prototypes
 from embeddings.calibration import active_version, calibration
+from embeddings.chances import Calibration
 from embeddings.gallery import Snapshot
 from embeddings.methods import normalise
 from embeddings.models import Subject, Vector
@@ -127,7 +128,7 @@ def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
     return answers
 
 
-def bar(calibration: prototypes.Calibration) -> float:
+def bar(calibration: Calibration) -> float:
     """The probability from which a subject is named: that which no more than ``STRANGERS_NAMED`` of strangers reach,
     where that is set, else ``UNKNOWN_BELOW``."""
     rate = config().STRANGERS_NAMED

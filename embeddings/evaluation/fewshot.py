@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.training.manifest import Sample
     from booru_ml.types import FloatArray
+    from embeddings.chances import Calibration
     from embeddings.evaluation.episodes import Result
     from embeddings.evaluation.open_set import OpenSet
     from embeddings.fitting import Labelled
-    from embeddings.prototypes import Calibration
 
 Floors = dict[tuple[int, int], tuple[float, float]]
 """Accuracy at 16×16 pixels and its interval, by ways and shots."""
@@ -111,7 +111,7 @@ def _calibration(checkpoint: Checkpoint, method: str | None) -> tuple[Calibratio
     """The constants of the picture space, and whether they were fitted to it and to this method."""
     from booru_ml.checkpoint.files import CONFIG, Folder
     from embeddings import calibration
-    from embeddings.prototypes import Calibration
+    from embeddings.chances import Calibration
 
     said = (Folder(checkpoint.path).json(CONFIG).get("booru") or {}).get("recognition", {})
     known = calibration.read(said, where=str(checkpoint.path))

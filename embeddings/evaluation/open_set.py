@@ -9,8 +9,8 @@ import numpy as np
 
 from booru_ml.evaluation.scores import calibration_error, reliability
 from embeddings import fitting, measures
+from embeddings.chances import Calibration
 from embeddings.fitting import Labelled, Outcomes
-from embeddings.prototypes import Calibration
 
 GAMES = 30
 BACKGROUND = 256

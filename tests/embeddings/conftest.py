@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from embeddings import calibration, gallery, similar
-from embeddings.prototypes import Calibration
+from embeddings.chances import Calibration
 from tests.embeddings.factories import VERSION
 from tests.embeddings.milvus import EmbeddedMilvus
 

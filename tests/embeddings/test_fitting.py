@@ -8,9 +8,9 @@ import pytest
 
 from booru_ml.errors import InvalidInput
 from embeddings import fitting
+from embeddings.chances import Calibration
 from embeddings.fitting import Labelled
 from embeddings.management.commands import booru_calibrate
-from embeddings.prototypes import Calibration
 from tests.embeddings.factories import Artist, unit
 
 

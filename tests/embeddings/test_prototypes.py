@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from embeddings import prototypes
+from embeddings import chances, norms, prototypes
+from embeddings.chances import Calibration
 from embeddings.methods import SupportSet
-from embeddings.prototypes import Calibration
 
 CONSTANTS = Calibration()
 cosines = st.floats(-1, 1, width=32)
@@ -21,46 +21,46 @@ scored = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 6)), ele
 
 @given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(-5, 5, width=32)))
 def test_only_the_best_subject_leads(scores):
-    lead = prototypes.margins(scores, floor=-10.0)
+    lead = chances.margins(scores, floor=-10.0)
     for row, own in zip(lead, scores, strict=True):
         assert (row > 0).sum() <= 1
         assert row[own.argmax()] == pytest.approx(row.max())
 
 
 def test_a_lone_subject_must_beat_the_floor():
-    lead = prototypes.margins(np.array([[0.5]], dtype=np.float32), floor=1.0)
+    lead = chances.margins(np.array([[0.5]], dtype=np.float32), floor=1.0)
     assert lead[0, 0] == pytest.approx(-0.5)
 
 
 @given(scored)
 def test_probabilities_are_probabilities_and_rise_with_the_score(scores):
-    lead = prototypes.margins(scores, CONSTANTS.floor)
+    lead = chances.margins(scores, CONSTANTS.floor)
     sizes, alike = np.ones(scores.shape[1], dtype=np.int64), np.full(scores.shape[1], np.nan)
-    low = prototypes.probability(scores, lead, sizes, alike, CONSTANTS, count=9, shortage=0.2)
-    high = prototypes.probability(scores + 1, lead, sizes, alike, CONSTANTS, count=9, shortage=0.2)
+    low = chances.probability(scores, lead, sizes, alike, CONSTANTS, count=9, shortage=0.2)
+    high = chances.probability(scores + 1, lead, sizes, alike, CONSTANTS, count=9, shortage=0.2)
     assert ((low >= 0) & (high <= 1) & (high >= low)).all()
 
 
 def test_more_subjects_make_the_same_evidence_weaker():
     evidence = np.array([[4.0]]), np.array([[2.0]]), np.ones(1), np.array([4.0]), CONSTANTS
-    alone = prototypes.probability(*evidence, count=1, shortage=0.2)[0, 0]
-    crowd = prototypes.probability(*evidence, count=100, shortage=0.2)[0, 0]
+    alone = chances.probability(*evidence, count=1, shortage=0.2)[0, 0]
+    crowd = chances.probability(*evidence, count=100, shortage=0.2)[0, 0]
     assert crowd < alone
 
 
 def test_little_background_blurs_what_is_seen():
     constants = replace(CONSTANTS, blind=-4.0, blur=0.5)
     seen = np.array([[3.0]]), np.array([[2.0]]), np.ones(1), np.array([4.0])
-    usual = prototypes.probability(*seen, constants, count=9, shortage=constants.shortage(100_000))[0, 0]
-    without = prototypes.probability(*seen, constants, count=9, shortage=constants.shortage(0))[0, 0]
-    plain = prototypes.probability(*seen, CONSTANTS, count=9, shortage=1.0)[0, 0]
+    usual = chances.probability(*seen, constants, count=9, shortage=constants.shortage(100_000))[0, 0]
+    without = chances.probability(*seen, constants, count=9, shortage=constants.shortage(0))[0, 0]
+    plain = chances.probability(*seen, CONSTANTS, count=9, shortage=1.0)[0, 0]
     assert without < usual == pytest.approx(plain, abs=1e-3)
 
 
 def test_pictures_that_differ_ask_less_of_another_one():
     constants = replace(CONSTANTS, alike=-0.4, single=-1.2)
     seen = np.full((1, 3), 3.0), np.full((1, 3), 2.0), np.array([5, 5, 1]), np.array([5.0, 3.0, np.nan])
-    same, differ, single = prototypes.probability(*seen, constants, count=9, shortage=0.2)[0]
+    same, differ, single = chances.probability(*seen, constants, count=9, shortage=0.2)[0]
     assert differ > same > 0
     assert single > 0
 
@@ -68,7 +68,7 @@ def test_pictures_that_differ_ask_less_of_another_one():
 def test_likeness_is_the_mean_cosine_of_two_exemplars():
     vectors = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = prototypes.likeness(SupportSet.of(vectors, np.array([0, 1, 3])), CONSTANTS)
+    found = norms.likeness(SupportSet.of(vectors, np.array([0, 1, 3])), CONSTANTS)
     pairs = (vectors[3] @ vectors[4] + vectors[3] @ vectors[5] + vectors[4] @ vectors[5]) / 3
     assert np.isnan(found[0])
     assert found[1] == pytest.approx((vectors[1] @ vectors[2] - CONSTANTS.level) / CONSTANTS.spread, abs=1e-4)
@@ -79,15 +79,15 @@ def test_strangers_on_the_board_set_the_scale():
     scores = np.array([[0.5]], dtype=np.float32)
     constants = Calibration(level=0.1, spread=0.1, drift=0.1)
     random = np.random.default_rng(0)
-    common = prototypes.standardise(scores, random.normal(0.28, 0.1, (1, 256)), constants)
-    rare = prototypes.standardise(scores, random.normal(0.05, 0.1, (1, 256)), constants)
-    assert common[0, 0] < prototypes.standardise(scores, np.zeros((1, 0)), constants)[0, 0] < rare[0, 0]
+    common = norms.standardise(scores, random.normal(0.28, 0.1, (1, 256)), constants)
+    rare = norms.standardise(scores, random.normal(0.05, 0.1, (1, 256)), constants)
+    assert common[0, 0] < norms.standardise(scores, np.zeros((1, 0)), constants)[0, 0] < rare[0, 0]
 
 
 def test_a_board_full_of_one_character_still_sees_it():
     constants = Calibration(level=0.1, spread=0.1, drift=0.02)
     same = np.full((1, 256), 0.7, dtype=np.float32)
-    assert prototypes.standardise(np.array([[0.7]], dtype=np.float32), same, constants)[0, 0] > 4
+    assert norms.standardise(np.array([[0.7]], dtype=np.float32), same, constants)[0, 0] > 4
 
 
 @given(arrays(np.float32, (2, 3), elements=cosines), arrays(np.float32, (2, 3), elements=cosines))

@@ -7,8 +7,8 @@ import pytest
 
 from booru_ml.types import Category
 from embeddings import calibration, recognition, services
+from embeddings.chances import Calibration
 from embeddings.models import Support
-from embeddings.prototypes import Calibration
 from embeddings.types import Match, SupportRef
 from tests.embeddings.factories import VERSION, Artist, analysis, enrolled, finding, post, recognise, seen, unit
 

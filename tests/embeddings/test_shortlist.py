@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from embeddings import prototypes, shortlist
+from embeddings.chances import Calibration
 from embeddings.methods import SupportSet, normalise
-from embeddings.prototypes import Calibration, Supports
+from embeddings.prototypes import Supports
 
 SIZE, SUBJECTS, EACH = 128, 900, 5
 

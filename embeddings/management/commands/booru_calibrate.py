@@ -21,8 +21,8 @@ from embeddings.models import Vector
 if TYPE_CHECKING:
     from booru_ml.nn.engine import Engine
     from booru_ml.types import Finding, PixelArray
+    from embeddings.chances import Calibration
     from embeddings.fitting import Labelled, Trial
-    from embeddings.prototypes import Calibration
 
 BATCH = 16
 COPIES = 200
