@@ -35,6 +35,8 @@ PAPERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """The papers' names without capitals, hyphens and spaces; timm's own are taken as they are."""
 HALF = (0.5, 0.5, 0.5)
+UNTRAINED = "untrained"
+"""The origin of what starts from nothing ends so."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def from_name(name: str, *, size: int, weights: Path | None = None, pretrained: 
     mean, std = cfg.get("mean", HALF), cfg.get("std", HALF)
     how = cfg.get("interpolation", "bilinear")
     known = how if how in ("bilinear", "bicubic", "lanczos") else "bilinear"
-    origin = f"{architecture}, {file.name}" if file else f"{architecture}, untrained"
+    origin = f"{architecture}, {file.name}" if file else f"{architecture}, {UNTRAINED}"
     return Start(architecture, args, model, tuple(mean), tuple(std), known, origin)
 
 

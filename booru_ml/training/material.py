@@ -42,7 +42,9 @@ class Folders:
         if not self.data:
             raise InvalidInput("Name at least one folder of pictures after --data.")
         found = [
-            sample for folder in self.data for sample in manifest.read(folder, label=task.column, several=task.several)
+            sample
+            for folder in self.data
+            for sample in manifest.read(folder, label=task.column, group=_apart(folder, task), several=task.several)
         ]
         # Manifests without groups have one for each row; rows of two folders are not the same picture.
         found = [replace(s, group=f"{s.path.parent}/{s.group}") for s in found] if len(self.data) > 1 else found
@@ -63,6 +65,11 @@ class Folders:
         if not found:
             raise InvalidInput("Name at least one folder after --data or --faces.")
         return audit(found, least=settings.least, seed=settings.seed)
+
+
+def _apart(folder: Path, task: Task) -> str:
+    """The column of what must not stand on both sides: an artist's characters, or their colours give the hand away."""
+    return "character" if task.name == "artist" and "character" in manifest.columns(folder) else "group"
 
 
 class Seen(Dataset[tuple[Tensor, Tensor]]):
@@ -87,13 +94,15 @@ class Seen(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass(frozen=True)
 class Material:
-    """``sets``, ``targets`` and what is ``known`` of tags, by split; a split without pictures is not among them."""
+    """``sets``, ``targets``, what is ``known`` of tags, and how many ``pictures`` they are cut from, by split; a split
+    without pictures is not among them."""
 
     task: Task
     labels: tuple[Label, ...]
     sets: Mapping[str, Dataset[Any]]
     targets: Mapping[str, Targets]
     known: Mapping[str, Marks | None]
+    pictures: Mapping[str, int]
 
     @property
     def taught(self) -> npt.NDArray[np.int64]:
@@ -108,10 +117,12 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
     sets: dict[str, Dataset[Any]] = {}
     targets: dict[str, Targets] = {}
     decided: dict[str, Marks | None] = {}
+    pictures: dict[str, int] = {}
     rejected = judged([sample for sample in samples if sample.split == "train"])
     for name in NAMES:
         if some := [sample for sample in samples if sample.split == name]:
             targets[name] = task.targets(some, labels)
+            pictures[name] = len({sample.path for sample in some})
             decided[name] = known(some, [label.name for label in labels], rejected) if task.several else None
             sets[name] = Pictures(
                 some,
@@ -122,7 +133,7 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
                 classes=len(labels) if task.several else 0,
                 known=decided[name],
             )
-    return Material(task, labels, sets, targets, decided)
+    return Material(task, labels, sets, targets, decided, pictures)
 
 
 def identities(samples: Sequence[Sample], look: Preprocess, settings: Settings) -> tuple[Pictures, Targets]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from accelerate import Accelerator
@@ -14,7 +15,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import InvalidInput
 from booru_ml.training import encoder, manifest, reports, studies, trainer
-from booru_ml.training.architectures import Start, from_checkpoint, from_name
+from booru_ml.training.architectures import UNTRAINED, Start, from_checkpoint, from_name
 from booru_ml.training.audit import Audit
 from booru_ml.training.cost import cost
 from booru_ml.training.material import Folders
@@ -26,6 +27,10 @@ from booru_ml.training.trainer import Bench
 Say = Callable[[str], Any]
 LONGEST_WAIT = timedelta(hours=12)
 """Of processes for the one that looks at the pictures."""
+FROZEN_UNTRAINED = (
+    "Note: this network starts from nothing, so its frozen layers stay as chance made them. "
+    "Give --base, --weights or --pretrained, or --frozen without a value to teach all of it."
+)
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,17 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
     samples = run.samples() or []
     report = (run.folder / "data.txt").read_text(encoding="utf-8").splitlines()
     told("\n".join(report))
+    if order.settings.frozen and start.origin.endswith(UNTRAINED):
+        told(FROZEN_UNTRAINED)
     if order.task == "encoder":
         return _encoder(order, start, base, samples, bench, run, report, told)
     if order.pairs:
         rows = studies.pairs(start, samples, order.target, order.settings, bench, run)
         told("\n".join(f"{row['one']} / {row['other']}: {row['accuracy']:.3f}" for row in rows))
-        told(f"{run.folder / 'pairs.csv'}: {len(rows)} pairs")
-        return {"pairs": len(rows)}
+        reached = [float(row["accuracy"]) for row in rows]
+        told(f"{len(rows)} pairs: mean {fmean(reached):.3f}, from {min(reached):.3f} to {max(reached):.3f}")
+        told(f"{run.folder / 'pairs.csv'}, drawn in pairs.png")
+        return {"pairs": len(rows), "accuracy": fmean(reached)}
     return _classifier(order, start, samples, bench, run, report, told)
 
 
@@ -169,14 +178,19 @@ def _encoder(
 def _done(written: Checkpoint, start: Start, test: Any, run: Run, say: Say) -> dict[str, Any]:
     figures = {name: value for name, value in test.items() if isinstance(value, float)}
     if test:
-        interval = " ({} – {})".format(*test["accuracy_ci95"]) if "accuracy_ci95" in test else ""
+        interval = "; accuracy's 95 % interval {} to {}".format(*test["accuracy_ci95"]) if "accuracy" in test else ""
+        tiles = f" in {test['tiles']:,} tiles" if "tiles" in test else ""
         said = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        say(f"{test['pictures']:,} test pictures: {said}; accuracy's 95 % interval{interval}" if interval else said)
+        say(f"{test['pictures']:,} test pictures{tiles}: {said}{interval}")
         for part, found in test.get("long_tail", {}).items():
             say(f"  {part}: {found['accuracy']:.4f} in {found['classes']} classes")
     spent = cost(written)
+    say(f"{spent.parameters:,} parameters, {spent.milliseconds:g} ms for a picture on one core")
     say(f"{written.version} written into {written.path}; curves and tables in {run.folder}")
-    return {"architecture": start.architecture, **figures, "parameters": spent.parameters, "ms": spent.milliseconds}
+    limits = dict(zip(("low", "high"), test.get("accuracy_ci95", ()), strict=False))
+    counted = {"pictures": test["pictures"]} if test else {}
+    costs = {"parameters": spent.parameters, "ms": spent.milliseconds}
+    return {"architecture": start.architecture, **figures, **limits, **counted, **costs}
 
 
 def _accelerator(order: Order) -> Accelerator:

@@ -20,17 +20,23 @@ from booru_ml.types import FloatArray
 
 MOST_DRAWN = 40
 """Classes up to which a confusion matrix can be read as a picture."""
+FEW_DRAWN = 12
+"""Classes up to which its cells have room for their numbers."""
 
 
 @dataclass(frozen=True)
 class Tested:
-    """The test pictures: probabilities N × labels, the truth, and how many train pictures each label had."""
+    """The test pictures: probabilities N × labels, the truth, and how many train pictures each label had.
+
+    ``pictures``: how many were cut into the N tiles; 0: none was cut.
+    """
 
     task: Task
     labels: Sequence[Label]
     said: FloatArray
     truth: Targets
     taught: npt.NDArray[np.int64]
+    pictures: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -38,9 +44,13 @@ class Tested:
 
     def summary(self) -> dict[str, Any]:
         """Figures of all, and of the many-, medium- and few-shot classes."""
-        found: dict[str, Any] = {"pictures": len(self.truth), **self.task.scores(self.said, self.truth)}
+        count = self.pictures or len(self.truth)
+        found: dict[str, Any] = {"pictures": count, **self.task.scores(self.said, self.truth)}
+        if count < len(self.truth):
+            found["tiles"] = len(self.truth)
         if "accuracy" in found:
-            found["accuracy_ci95"] = wilson(round(found["accuracy"] * len(self.truth)), len(self.truth))
+            # Tiles of one picture are right or wrong together: no more witnesses than there are pictures.
+            found["accuracy_ci95"] = wilson(found["accuracy"] * count, count)
         if self.task.kind is HeadKind.SOFTMAX:
             found |= {"long_tail": self._long_tail()}
         if len(self.labels) == 2 and not self.task.several and len(set(self.truth)) == 2:
@@ -80,7 +90,7 @@ class Tested:
         return {name: {"classes": len(part), "accuracy": float(np.mean(part))} for name, part in parts.items() if part}
 
 
-def wilson(hits: int, count: int) -> tuple[float, float]:
+def wilson(hits: float, count: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927): honest for few pictures, too."""
     z, p = 1.96, hits / count
     middle = (p + z * z / (2 * count)) / (1 + z * z / count)
@@ -125,6 +135,23 @@ def draw_sweep(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         axes.legend()
 
 
+def draw_pairs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The accuracy of each pair as a triangle of cells: table 1 of "Anime Artist Analysis"."""
+    names = sorted({str(row[side]) for row in rows for side in ("one", "other")})
+    cells = np.full((len(names), len(names)), np.nan)
+    for row in rows:
+        cells[names.index(row["other"]), names.index(row["one"])] = row["accuracy"]
+    with _drawing(path) as (axes,):
+        axes.figure.colorbar(axes.imshow(cells, vmin=0.5, vmax=1), label="accuracy")
+        if len(names) <= FEW_DRAWN:
+            for (down, across), value in np.ndenumerate(cells):
+                if not np.isnan(value):
+                    # Dark ground below the middle of the scale.
+                    axes.text(across, down, f"{value:.2f}", ha="center", va="center", color="kw"[int(value < 0.75)])
+        axes.set_xticks(range(len(names)), names, rotation="vertical")
+        axes.set_yticks(range(len(names)), names)
+
+
 def _write_confusion(folder: Path, tested: Tested) -> None:
     counts = tested.confusion()
     rows = [
@@ -136,7 +163,7 @@ def _write_confusion(folder: Path, tested: Tested) -> None:
         return
     with _drawing(folder / "confusion.png") as (axes,):
         metrics.ConfusionMatrixDisplay(counts, display_labels=tested.names).plot(
-            ax=axes, colorbar=False, xticks_rotation="vertical", include_values=len(counts) <= 12
+            ax=axes, colorbar=False, xticks_rotation="vertical", include_values=len(counts) <= FEW_DRAWN
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from booru_ml.errors import InvalidInput
 from booru_ml.training.architectures import Start
 from booru_ml.training.material import Material
-from booru_ml.training.reports import draw_sweep
+from booru_ml.training.reports import draw_pairs, draw_sweep
 from booru_ml.training.runs import Run, write_table
 from booru_ml.training.settings import Settings
 from booru_ml.training.tasks import Task
@@ -22,7 +22,8 @@ Row = dict[str, Any]
 
 
 def pairs(start: Start, samples: Sequence[Sample], task: Task, settings: Settings, bench: Bench, run: Run) -> list[Row]:
-    """Each pair of labels told apart by a network of its own, into ``pairs.csv`` (table 1 of "Anime Artist Analysis").
+    """Each pair of labels told apart by a network of its own, into ``pairs.csv``, drawn in ``pairs.png``: table 1 of
+    "Anime Artist Analysis".
 
     Raises ``InvalidInput`` for a label without test pictures.
     """
@@ -36,8 +37,10 @@ def pairs(start: Start, samples: Sequence[Sample], task: Task, settings: Setting
         learner, _ = teach(start, given, settings, bench, run.below(f"pairs/{number}"))
         found = tested(learner, given, settings, bench, "test").summary()
         low, high = found["accuracy_ci95"]
-        rows.append({"one": one, "other": other, "accuracy": found["accuracy"], "low": low, "high": high})
+        figures = {"accuracy": found["accuracy"], "low": low, "high": high, "pictures": found["pictures"]}
+        rows.append({"one": one, "other": other, **figures})
         write_table(run.folder / "pairs.csv", rows)
+    draw_pairs(run.folder / "pairs.png", rows)
     return rows
 
 

@@ -142,6 +142,7 @@ def test_the_sketch_recipe_sweeps_and_tests_what_validation_chose(data: Path, tm
         *("quality", data, *QUICK, "--recipe", "sketch-quality", "--arch", "conv2d", "--grades", "bad", "fair", "good"),
         *("--sweep-rates", 0.01, 0.0001, "--sweep-epochs", 1, 3, "--out", out),
     )
+    assert "frozen layers stay as chance made them" in said
     rows = table(tmp_path / "graded.run" / "sweep.csv")
     assert [(row["rate"], row["epochs"]) for row in rows] == [
         ("0.01", "1"),
@@ -175,11 +176,37 @@ def test_pairs_of_artists_have_a_network_each(data: Path, tmp_path: Path) -> Non
         "out": tmp_path / "artists", "arch": ["conv2d"], "device": "cpu",
     }  # fmt: skip
     (order,) = arguments.orders("artist", options)
-    orders.carry_out(order, lambda _: None)
+    said: list[str] = []
+    orders.carry_out(order, said.append)
     (row,) = table(tmp_path / "artists.run" / "pairs.csv")
     assert (row["one"], row["other"]) == ("hand0", "hand1")
     assert float(row["low"]) < float(row["accuracy"]) < float(row["high"]) or float(row["accuracy"]) == 1.0
+    assert row["pictures"] == "12", "four tiles of a picture are one witness"
+    assert f"1 pairs: mean {float(row['accuracy']):.3f}" in "\n".join(said)
+    assert (tmp_path / "artists.run" / "pairs.png").stat().st_size
     assert "240 pictures listed" in (tmp_path / "artists.run" / "data.txt").read_text(), "four tiles of each picture"
+
+
+def test_artists_are_split_by_the_characters_they_drew(tmp_path: Path) -> None:
+    from booru_ml.training.material import Folders
+    from booru_ml.training.tasks import TASKS
+
+    folder = pictures.folder(tmp_path / "drawn", characters=5, pictures=6)
+    drawn = {row["path"]: row["character"] for row in table(folder / "manifest.csv")}
+    found = Folders([folder]).samples(TASKS["artist"], Settings())
+    sides = {(drawn[sample.path.name], sample.split) for sample in found.samples}
+    assert len(sides) == 5
+    assert {side for _, side in sides} == {"train", "val", "test"}
+
+
+def test_architectures_are_compared_by_figures_and_costs(data: Path, tmp_path: Path) -> None:
+    said = train("characters", data, *QUICK, "--arch", "conv2d", "shallownet", "--epochs", 1, "--out", tmp_path / "two")
+    rows = table(tmp_path / "two" / "compare.csv")
+    assert [row["architecture"] for row in rows] == ["conv2d_2layer", "shallownet"]
+    for row in rows:
+        assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
+        assert row["pictures"] == "12"
+        assert f"{int(row['parameters']):,} parameters, {float(row['ms']):g} ms" in said
 
 
 def test_every_recipe_is_one_that_the_command_takes() -> None:
