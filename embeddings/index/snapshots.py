@@ -122,6 +122,9 @@ def writer(path: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
+            for left in path.parent.glob(f".{path.name}.*"):  # by who was killed while it wrote
+                with suppress(OSError):
+                    left.unlink()
             yield True
 
 

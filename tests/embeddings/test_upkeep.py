@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -228,6 +229,21 @@ def test_a_full_disk_costs_the_new_snapshot_and_not_the_old(monkeypatch, board, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "not kept on disk" in caplog.text
     assert upkeep.path_of(space).read_bytes() == before
+    assert sorted(path.suffix for path in large_soon.iterdir()) == [".index", ".lock"]
+
+
+def test_who_is_killed_while_writing_leaves_the_old_snapshot_and_no_rubbish(monkeypatch, board, large_soon):
+    space = settled(monkeypatch)
+    path = upkeep.path_of(space)
+    before = path.read_bytes()
+    if not (child := os.fork()):
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        snapshots.save(path, Snapshot(space.index, {}))
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert path.read_bytes() == before
+    assert len(list(large_soon.iterdir())) == 3
+    with snapshots.writer(path) as ours:
+        assert ours
     assert sorted(path.suffix for path in large_soon.iterdir()) == [".index", ".lock"]
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test import Client
@@ -20,6 +21,10 @@ from booru_ml.checkpoint import Checkpoint
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.errors import CheckpointError
 from booru_ml.models import AnalysisJob
+from embeddings.benchmarks.vectors import drawn
+from embeddings.index import snapshots
+from embeddings.index.graph import GraphIndex
+from embeddings.index.snapshots import Snapshot
 from tests.faults.pictures import drawing
 from tests.flows.conftest import wait_for
 
@@ -119,6 +124,24 @@ def test_full_disk_leaves_the_sums_that_were_there(small_disk):
     with pytest.raises(OSError, match="No space left"):
         pin(folder)
     Checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("room", [0.0, 0.5, 0.99], ids=["none", "half", "almost"])
+def test_full_disk_leaves_the_index_that_was_there(small_disk, room):
+    index = GraphIndex(64)
+    index.add(np.arange(2000), drawn(2000, 64))
+    while index.waiting:
+        index.fold(500)
+    kept = small_disk / "kept.index"
+    size = snapshots.save(kept, Snapshot(index, {"mark": 1}))
+    filler = fill(small_disk)
+    os.truncate(filler, filler.stat().st_size - int(room * size) // 4096 * 4096)
+    with pytest.raises(OSError, match="No space left"):
+        snapshots.save(kept, Snapshot(index, {"mark": 2}))
+    found = snapshots.load(kept, lambda about: about == {"mark": 1})
+    assert found is not None
+    assert found.index.size == 2000
+    assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "kept.index"]
 
 
 @pytest.mark.django_db(transaction=True)
