@@ -19,6 +19,9 @@ _ARCHITECTURE = re.compile(r"[a-z0-9_]{1,100}(\.[a-z0-9_]{1,60})?")
 # Arguments of timm's factory that would read other files or reach the network.
 _LOADERS = re.compile(r"pretrained|checkpoint|cache_dir|file|url|hub")
 
+_MOST = 1_000_000
+"""No number of an architecture is larger; one that is would fill the memory before anything is compared."""
+
 
 class HeadKind(StrEnum):
     EMBEDDING = "embedding"
@@ -146,6 +149,8 @@ def architecture(config: Mapping[str, Any], fail: Fail) -> tuple[str, dict[str, 
     for key in args:
         if _LOADERS.search(str(key)):
             fail(f"model_args may not hold {key!r}: weights come from the folder's own files only")
+        if key != "num_classes" and _largest(args[key]) > _MOST:
+            fail(f"model_args.{key} holds a number that is too large for any network, {str(args[key])[:60]}")
     args = dict(args)
     if args.get("in_chans", 3) != 3:
         fail("model_args.in_chans must be 3: pictures have three channels")
@@ -154,6 +159,12 @@ def architecture(config: Mapping[str, Any], fail: Fail) -> tuple[str, dict[str, 
     if isinstance(classes, bool) or not isinstance(classes, int) or not 0 <= classes <= 10_000_000:
         fail("num_classes must be a whole number from 0 to 10,000,000")
     return str(name), args, classes
+
+
+def _largest(value: Any) -> float:
+    if isinstance(value, dict | list):
+        return max((_largest(item) for item in (value.values() if isinstance(value, dict) else value)), default=0.0)
+    return abs(value) if isinstance(value, int | float) else 0.0
 
 
 def preprocess(config: Mapping[str, Any], *, wd: bool, fail: Fail) -> Preprocess:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import timm
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import small  # noqa: F401  (timm knows them from here on)
@@ -81,14 +82,32 @@ def create(architecture: str, model_args: Mapping[str, Any], num_classes: int) -
     return model.eval()
 
 
+class _Bounded(TorchFunctionMode):
+    """Ends the making of a model with far more tensors than a file has: a depth of 100,000 would take an hour."""
+
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.tensors, self.left = tensors, 100 * tensors + 20_000  # calls of torch; some tens make and fill a tensor
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"it would have far more tensors than the {self.tensors:,} of the file")
+        return func(*args, **(kwargs or {}))
+
+
 def load(architecture: str, model_args: Mapping[str, Any], num_classes: int, state: Mapping[str, Tensor]) -> nn.Module:
     """The model with exactly these tensors.
 
     It is laid out without memory first and compared with the tensors' shapes, so a configuration that describes more
-    than its file holds costs nothing.
+    than its file holds costs nothing. What a network works out by itself (Swin's masks) is left out: earlier releases
+    of timm wrote that down, too.
     """
-    with torch.device("meta"):
-        wanted = {key: tuple(t.shape) for key, t in create(architecture, model_args, num_classes).state_dict().items()}
+    with torch.device("meta"), _Bounded(len(state)):
+        plan = create(architecture, model_args, num_classes)
+    wanted = {key: tuple(tensor.shape) for key, tensor in plan.state_dict().items()}
+    derived = {key for key, _ in plan.named_buffers()} - wanted.keys()
+    state = {key: tensor for key, tensor in state.items() if key not in derived}
     given = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if wanted != given:
         keys = sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key))

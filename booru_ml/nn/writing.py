@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +15,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from booru_ml.checkpoint import Checkpoint, files, pin
+from booru_ml.checkpoint import Checkpoint, files, pin, schema
 from booru_ml.checkpoint.labels import Curve
+from booru_ml.errors import InvalidInput
 from booru_ml.nn.export import export
 
 Check = Callable[[Checkpoint], None]
@@ -33,8 +36,24 @@ class Draft:
     card: str = ""
 
 
+def check_place(target: Path) -> None:
+    """Whether a checkpoint can be written there: to be asked before long work. Raises ``InvalidInput``."""
+    name = target.name.lower()
+    if not schema.NAME.fullmatch(name):
+        raise InvalidInput(
+            f"The folder {str(target)!r} names the checkpoint, and {name[:60]!r} is no name for one: letters a to z, "
+            "digits, '.', '_' and '-', at most 40."
+        )
+    ours = target.is_dir() and ((target / files.CONFIG).is_file() or not any(target.iterdir()))
+    if target.exists() and not ours:
+        raise InvalidInput(
+            f"{target} holds something else than a checkpoint, which would be lost; name another folder."
+        )
+
+
 def write(target: Path, draft: Draft, *, check: Check | None = None) -> Checkpoint:
     """Writes ``target`` with its graph and sums; what stood there is replaced only after ``check`` let it pass."""
+    check_place(target)
     with _Beside(target) as folder:
         (folder / files.CONFIG).write_text(json.dumps(draft.config, indent=2) + "\n", encoding="utf-8")
         _save(folder / files.WEIGHTS, draft.weights)
@@ -119,12 +138,18 @@ class _Beside:
         return self.folder
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        if failed is None:
-            old = self.room / "old"
+        if failed is None and not (self.target.exists() and _exchange(self.folder, self.target)):
             if self.target.exists():
-                self.target.rename(old)
+                self.target.rename(self.room / "old")
             self.folder.rename(self.target)
         shutil.rmtree(self.room, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Both names change at once, so a kill never finds neither; False where the system (not Linux) cannot do that."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -90,6 +90,7 @@ def add_network(parser: ArgumentParser, *, encoder: bool = False) -> None:
 
 def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
     """One order for each architecture. Raises ``InvalidInput``."""
+    from booru_ml.nn.writing import check_place
     from booru_ml.training.material import Folders
     from booru_ml.training.orders import Order
 
@@ -103,12 +104,15 @@ def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
         raise InvalidInput("--sweep takes a recipe with rates; name them by --sweep-rates.")
     names: Sequence[str] = options.get("arch") or ([] if options.get("base") else paper.architectures[:1]) or [""]
     out = options.get("out")
+    places = [out / _plain(name) if len(names) > 1 else out for name in names] if out else [None] * len(names)
+    for place in filter(None, places):
+        check_place(place)
     return [
         Order(
             task=task,
             folders=Folders(options["data"], options.get("faces", ())),
             settings=settings,
-            out=out / _plain(name) if out and len(names) > 1 else out,
+            out=place,
             architecture=name,
             base=options.get("base"),
             weights=options.get("weights"),
@@ -122,12 +126,12 @@ def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
             workers=options.get("workers", 0),
             restart=options.get("restart", False),
         )
-        for name in names
+        for name, place in zip(names, places, strict=True)
     ]
 
 
 def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())[:40]
 
 
 def _add_setting(parser: Any, name: str) -> None:

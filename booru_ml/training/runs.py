@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ class Run:
         """Notes what is run, and compares it with what was. Raises ``InvalidInput`` where work would be mixed up."""
         said = json.loads(json.dumps({**asdict(settings), **more}))
         path = self.folder / "settings.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        before = self._settings(path)
         changed = sorted(key for key in said.keys() | before.keys() if said.get(key) != before.get(key))
         if not changed:
             return
@@ -87,7 +88,9 @@ class Run:
                 "Go on with what it was started with, start anew with --restart, or choose another --out."
             )
         (self.folder / "samples.csv").unlink(missing_ok=True)
-        path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
 
     def load(self) -> dict[str, Any] | None:
         return self._read(self._state)
@@ -105,11 +108,25 @@ class Run:
     def write_curve(self, curve: Curve) -> None:
         write_table(self.folder / "curve.csv", curve)
 
+    def _settings(self, path: Path) -> dict[str, Any]:
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except (ValueError, TypeError, OSError) as error:
+            raise _unreadable(path, error) from error
+
     def _read(self, path: Path) -> dict[str, Any] | None:
         if not path.exists():
             return None
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, OSError) as error:
+            raise _unreadable(path, error) from error
         return found
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidInput:
+    reason = str(error).partition("\n")[0][:200]
+    return InvalidInput(f"{path} cannot be read, so the run cannot go on ({reason}). Start anew with --restart.")
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

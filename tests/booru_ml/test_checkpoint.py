@@ -190,6 +190,7 @@ def put(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("num_classes", value=-1), "num_classes"),
         (put("num_classes", value=True), "num_classes"),
         (put("model_args", value={"in_chans": 4}), "three channels"),
+        (put("model_args", value={"depths": [2, 10**9]}), "too large for any network"),
         (put("booru", "format", value=2), "booru.format"),
         (put("booru", value=[]), "booru.format"),
         (put("booru", "name", value="../x"), "name"),

@@ -154,6 +154,31 @@ def test_an_architecture_larger_than_its_weights_costs_nothing(folder: Path) -> 
         open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
 
 
+def test_a_network_without_end_is_given_up(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"architecture": "test_vit", "model_args": {"depth": 100_000}}
+    (folder / "config.json").write_text(json.dumps(config))
+    pin(folder)
+    with pytest.raises(CheckpointError, match="far more tensors than the"):
+        verify(Checkpoint.load(folder))
+
+
+def test_what_a_network_works_out_by_itself_may_stand_in_the_file() -> None:
+    """timm before 1.0 wrote Swin's masks and tables into the file, too."""
+    import torch
+
+    from booru_ml.nn import backbones
+
+    args = {"img_size": 32, "embed_dim": 16, "depths": [2, 1], "num_heads": [1, 1], "window_size": 4}
+    model = backbones.create("swinv2_tiny_window8_256", args, 0)
+    state = model.state_dict()
+    derived = {key: tensor for key, tensor in model.named_buffers() if key not in state}
+    assert any(key.endswith("attn_mask") for key in derived)
+    again = backbones.load("swinv2_tiny_window8_256", args, 0, {**state, **derived})
+    picture = torch.rand(1, 3, 32, 32)
+    assert torch.equal(again(picture), model(picture))
+
+
 def test_an_unknown_architecture_is_named(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architecture": "resnet_of_tomorrow"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_a_check_that_fails_leaves_the_old_folder(small: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^no$"):
         renew_graph(before, check=no)
     assert Checkpoint.load(small).sums == before.sums
+    assert [path.name for path in small.parent.iterdir()] == [small.name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot exchange two folders at once")
+def test_no_moment_is_without_a_folder(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from booru_ml.nn.writing import renew_graph
+
+    def killed(*_: object) -> None:
+        raise AssertionError("a kill after this would find no folder")
+
+    before = small.stat().st_ino
+    monkeypatch.setattr(Path, "rename", killed)
+    renew_graph(Checkpoint.load(small))
+    assert small.stat().st_ino != before
     assert [path.name for path in small.parent.iterdir()] == [small.name]
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,18 @@ def test_a_run_that_was_killed_draws_the_same_curve(tmp_path: Path, monkeypatch:
     assert (tmp_path / "cut.run" / "curve.csv").read_text() == (tmp_path / "whole.run" / "curve.csv").read_text()
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("state.pt", Run.load), ("best.pt", Run.best), ("settings.json", lambda run: run.agree(QUICK))],
+)
+def test_a_damaged_book_says_how_to_start_anew(tmp_path: Path, name: str, read: Callable[[Run], object]) -> None:
+    book = Run(tmp_path / "cut")
+    book.save({"step": 1})
+    (book.folder / name).write_bytes(b"{ half of it")
+    with pytest.raises(InvalidInput, match=f"{name} cannot be read.*--restart"):
+        read(book)
 
 
 def test_halves_of_a_batch_make_the_same_step(tmp_path: Path) -> None:

@@ -239,6 +239,7 @@ def test_every_recipe_is_one_that_the_command_takes() -> None:
         ("characters", ("--out", "x", "--arch", "resnet9000"), "knows no architecture"),
         ("characters", ("--out", "x", "--arch", "inceptionv3", "--size", 32), "cannot take pictures of 32 pixels"),
         ("characters", ("--out", "x", "--arch", "resnet18", "--pretrained"), "training fetches nothing"),
+        ("characters", ("--out", "my model!", "--arch", "conv2d"), "is no name for one"),
         ("artist", ("--recipe", "dafre", "--out", "x"), "is for characters"),
         ("quality", ("--dry-run",), "Name the grades"),
         ("quality", ("--dry-run", "--grades", "bad", "good"), "not among the grades"),
@@ -248,6 +249,13 @@ def test_every_recipe_is_one_that_the_command_takes() -> None:
 def test_what_is_missing_is_said(data: Path, tmp_path: Path, task: str, args: Any, message: str) -> None:
     with pytest.raises(CommandError, match=message):
         train(task, data, *(tmp_path / "x" if word == "x" else word for word in args))
+
+
+def test_a_folder_of_something_else_is_never_replaced(data: Path) -> None:
+    before = sorted(data.iterdir())
+    with pytest.raises(CommandError, match="something else than a checkpoint"):
+        train("characters", data, *FAST, "--out", data)
+    assert sorted(data.iterdir()) == before
 
 
 def test_check_reports_and_changes_nothing(data: Path) -> None:
