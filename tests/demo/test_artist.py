@@ -79,3 +79,14 @@ def test_the_command_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(CommandError, match="not an empty folder"):
         call_command("booru_draw", "--out", str(tmp_path))
+
+
+def test_sets_with_another_first_number_share_nobody(tmp_path: Path) -> None:
+    def names(out: str, *flags: str) -> set[str]:
+        small = ("--characters", "3", "--pictures", "1", "--size", "32", "48")
+        call_command("booru_draw", "--out", str(tmp_path / out), *small, *flags)
+        return {row["character"] for row in csv.DictReader((tmp_path / out / "manifest.csv").open())}
+
+    seen = names("seen")
+    assert names("again", "--seed", "5") == seen
+    assert not names("others", "--first", "3") & seen

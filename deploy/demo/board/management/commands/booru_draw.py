@@ -24,12 +24,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--out", type=Path, required=True, help="folder to fill; must be empty or absent")
         parser.add_argument("--characters", type=int, default=8, help="how many characters (default: 8)")
+        parser.add_argument("--first", type=int, default=0, help="number of the first; others are others (default: 0)")
         parser.add_argument("--pictures", type=int, default=12, help="pictures of each (default: 12)")
         parser.add_argument("--finish", nargs="+", choices=[item.value for item in Finish], default=["finished"])
         parser.add_argument("--costumes", type=int, default=1, help="costumes of each, 1–4 (default: 1)")
         parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), default=(768, 1024))
         parser.add_argument("--format", choices=["png", "jpg", "webp"], default="webp")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--seed", type=int, default=0, help="other pictures of the same characters")
 
     def handle(self, *args: Any, **options: Any) -> None:
         out: Path = options["out"]
@@ -38,6 +39,8 @@ class Command(BaseCommand):
         for name in ("characters", "pictures", "costumes"):
             if options[name] < 1:
                 raise CommandError(f"--{name} must be 1 or more.")
+        if options["first"] < 0:
+            raise CommandError("--first must be 0 or more.")
         if min(options["size"]) < 16 or max(options["size"]) > 8192:
             raise CommandError("--size takes sides of 16 to 8192 pixels.")
         out.mkdir(parents=True, exist_ok=True)
@@ -51,6 +54,7 @@ class Command(BaseCommand):
 
     def _one(self, out: Path, number: int, options: dict[str, Any]) -> list[object]:
         who, pose = divmod(number, options["pictures"])
+        who += options["first"]
         finish = Finish(options["finish"][pose % len(options["finish"])])
         drawing = draw(
             character=who,
