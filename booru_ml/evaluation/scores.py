@@ -23,9 +23,11 @@ def accuracy(answers: Answers) -> float:
 
 
 def top5(answers: Answers) -> float:
-    """Share of pictures whose class is among the five likeliest."""
-    own = answers.chances[np.arange(len(answers)), answers.truth]
-    return float(((answers.chances > own[:, None]).sum(axis=1) < 5).mean())
+    """Share of pictures whose class is among the five likeliest; of equally likely ones the first count."""
+    own = answers.chances[np.arange(len(answers)), answers.truth][:, None]
+    earlier = np.arange(len(answers.classes)) < answers.truth[:, None]
+    ahead = (answers.chances > own) | ((answers.chances == own) & earlier)
+    return float((ahead.sum(axis=1) < 5).mean())
 
 
 def balanced(answers: Answers) -> float:

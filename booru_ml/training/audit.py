@@ -193,13 +193,13 @@ def _joined(samples: Sequence[Sample], pairs: Iterable[tuple[int, int]]) -> list
 
 
 def _at_least(samples: Sequence[Sample], least: int) -> list[Sample]:
-    """Samples with their labels of ``least`` pictures or more; those with none go."""
+    """Samples with their labels of ``least`` pictures or more; those that have nothing else to say go."""
     counts = Counter(label for sample in samples for label in sample.labels)
     kept = []
     for sample in samples:
         labels = [label for label in sample.labels if counts[label] >= least]
-        if labels or sample.rejected:
-            kept.append(replace(sample, tags=tuple(labels)) if sample.tags else sample)
+        if labels or sample.rejected or (sample.tags is not None and sample.rejected is None):
+            kept.append(sample if sample.tags is None else replace(sample, tags=tuple(labels)))
     return kept
 
 

@@ -25,8 +25,8 @@ class Sample:
     """One labelled picture. ``group`` names what must never stand on both sides of a split (a source, a post).
 
     ``box``: the part of the picture that is meant; the whole where it is None. ``tags``: the labels of a picture that
-    may have several; ``rejected``: those that people said it does not have, so that the rest is undecided. None: all
-    that it does not have, it has not.
+    may have several, or none of them (None: it has one, ``label``); ``rejected``: those that people said it does not
+    have, so that the rest is undecided. None: all that it does not have, it has not.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class Sample:
     group: str
     split: str = ""
     box: Box | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
     rejected: tuple[str, ...] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.tags if self.tags or self.rejected is not None else (self.label,)
+        return (self.label,) if self.tags is None else self.tags
 
 
 def read(
@@ -56,7 +56,8 @@ def read(
     ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
     ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
     each picture instead of the whole, by the manifest's column ``faces``; ``several`` reads the label as words, tags,
-    and the column ``rejected`` as those that are not there.
+    and the column ``rejected`` as those that are not there. Without that column an empty cell says that a picture has
+    none of the tags; with it, that nobody decided about the picture.
     Raises ``InvalidInput``.
     """
     if not folder.is_dir():
@@ -149,7 +150,8 @@ def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: b
         found = boxes(row["faces"], where) if faces else (None,)
         name = row[label].strip()
         rejected = _words(row["rejected"]) if several and "rejected" in row else None
-        if (name or rejected) and found:
+        told = bool(name or rejected) or (several and rejected is None)
+        if told and found:
             together = row.get(group, "").strip() or row["path"]
             split = _split(row.get("split", ""), where)
             samples.append(Sample(path, name, together, split, found[0], rejected=rejected))

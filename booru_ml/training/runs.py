@@ -54,9 +54,8 @@ class Run:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 box = Box(*map(float, row["box"].split())) if row["box"] else None
-                tags = tuple(row["tags"].split())
-                # Nobody rejected anything, or nobody was asked: an empty list, or an empty cell.
-                rejected = tuple(json.loads(row["rejected"])) if row["rejected"] else None
+                # An empty list: no tags. An empty cell: a picture that has one label instead.
+                tags, rejected = (tuple(json.loads(row[key])) if row[key] else None for key in ("tags", "rejected"))
                 found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags, rejected))
         return found
 
@@ -68,8 +67,8 @@ class Run:
             writer.writerow(COLUMNS)
             for one in samples:
                 box = " ".join(repr(side) for side in asdict(one.box).values()) if one.box else ""
-                rejected = "" if one.rejected is None else json.dumps(one.rejected, ensure_ascii=False)
-                writer.writerow([one.path, one.label, one.group, one.split, box, " ".join(one.tags), rejected])
+                several = ("" if x is None else json.dumps(x, ensure_ascii=False) for x in (one.tags, one.rejected))
+                writer.writerow([one.path, one.label, one.group, one.split, box, *several])
         partial.replace(self.folder / "samples.csv")
 
     # --- Where it is ---

@@ -126,7 +126,7 @@ def known(samples: Sequence[Sample], names: Sequence[str], judged: Collection[st
     place = {name: number for number, name in enumerate(names)}
     for row, sample in zip(found, samples, strict=True):
         if sample.rejected is not None:
-            said = {tag(text).name for text in (*sample.tags, *sample.rejected)}
+            said = {tag(text).name for text in (*sample.labels, *sample.rejected)}
             row[decidable] = False
             row[[place[name] for name in said if name in place]] = True
     return found

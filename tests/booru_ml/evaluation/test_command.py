@@ -119,6 +119,7 @@ def test_stored_thresholds_are_the_checkpoints_and_verify(checkpoint: Path, data
     assert Checkpoint.load(checkpoint).sums == sums
     assert {"macro_f1", "micro_f1", "map", "p_equals_r_threshold", "pixel_1nn"} <= figures.keys()
     assert figures["unknown_tags"] == 1
+    assert figures["pictures"] == 48, "a picture without any tag counts: what is said of it is wrong"
     evaluate("tags", *asked, "--store")
     stored = Checkpoint.load(checkpoint).thresholds["tags"]
     assert set(stored) == {"sky", "sea"}

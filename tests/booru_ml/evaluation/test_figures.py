@@ -36,6 +36,13 @@ def marks(count: int = 200, classes: int = 5) -> Answers:
     return Answers(tuple("abcde"), paths, np.arange(count).astype(str), truth, chances)
 
 
+def test_a_class_that_is_as_likely_as_all_others_is_not_among_the_five_likeliest() -> None:
+    found = answers()
+    nobody = found.saying(np.zeros_like(found.chances))
+    assert scores.top5(nobody) == (found.truth < 5).mean()
+    assert scores.top5(nobody) < 1
+
+
 def test_figures_are_scikit_learns() -> None:
     found = answers()
     assert scores.accuracy(found) == metrics.accuracy_score(found.truth, found.said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from booru_ml.errors import InvalidInput
 from booru_ml.training.audit import audit
 from booru_ml.training.manifest import Sample, read
+from booru_ml.training.runs import Run
 from booru_ml.training.splits import split
 
 pytestmark = pytest.mark.torch
@@ -95,7 +97,7 @@ def test_a_split_is_grouped_stratified_and_repeatable() -> None:
 def test_tags_are_split_so_that_the_rare_one_is_everywhere() -> None:
     samples = [Sample(Path(str(n)), "", str(n), tags=("sky", "sea") if n % 20 == 0 else ("sky",)) for n in range(100)]
     made = split(samples)
-    assert {s.split for s in made if "sea" in s.tags} == {"train", "val", "test"}
+    assert {s.split for s in made if "sea" in s.labels} == {"train", "val", "test"}
 
 
 def test_half_a_split_is_refused(tmp_path: Path) -> None:
@@ -105,7 +107,23 @@ def test_half_a_split_is_refused(tmp_path: Path) -> None:
         audit([sample(tmp_path, scene(3), "a")], least=2)
 
 
-def test_tags_are_read_as_words(tmp_path: Path) -> None:
+def test_tags_are_read_as_words_and_an_empty_cell_as_none_of_them(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("path,tags\na.png,sky  character:miku sky\nb.png, \n")
-    (found,) = read(tmp_path, label="tags", several=True)
-    assert found.labels == ("sky", "character:miku")
+    found = read(tmp_path, label="tags", several=True)
+    assert [one.labels for one in found] == [("sky", "character:miku"), ()]
+    # Where people said what is not there, nobody looked at the picture of which nothing is said.
+    (tmp_path / "manifest.csv").write_text("path,tags,rejected\na.png,sky,\nb.png,,\nc.png,,sea\n")
+    found = read(tmp_path, label="tags", several=True)
+    assert [(one.path.name, one.labels, one.rejected) for one in found] == [
+        ("a.png", ("sky",), ()), ("c.png", (), ("sea",)),
+    ]  # fmt: skip
+
+
+def test_pictures_without_tags_are_kept_and_split(tmp_path: Path) -> None:
+    told = {0: ("sky",), 1: ("sky",), 2: ("rare",), 3: ()}
+    found = audit([replace(sample(tmp_path, scene(n), ""), tags=tags) for n, tags in told.items()], least=2)
+    assert sorted(one.labels for one in found.samples) == [(), (), ("sky",), ("sky",)]
+    assert found.rare == {"rare": 1}
+    run = Run(tmp_path / "out")
+    run.keep_samples([*found.samples, sample(tmp_path, scene(9), "miku", "train")], [])
+    assert [one.labels for one in run.samples() or ()] == [*(one.labels for one in found.samples), ("miku",)]
