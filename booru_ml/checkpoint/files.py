@@ -32,7 +32,8 @@ SMALL = {CONFIG: MIB, CARD: MIB, CALIBRATION: MIB}
 LIMITS = {SUMS: MIB // 16, **SMALL, LABELS: 64 * MIB, WD_LABELS: 64 * MIB, THRESHOLDS: 64 * MIB}
 LARGEST = 16 * 1024 * MIB
 
-_LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_][A-Za-z0-9._-]{0,127})")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_LINE = re.compile(rf"([0-9a-f]{{64}}) [ *]({_NAME.pattern})")
 
 
 class Folder:
@@ -131,10 +132,14 @@ def sha256(path: Path) -> str:
 
 
 def pin(path: str | Path) -> None:
-    """Writes ``SHA256SUMS`` over the folder's regular files as they are now."""
+    """Writes ``SHA256SUMS`` over the folder's regular files as they are now; one of a strange name is nobody's, and
+    never read. Raises ``CheckpointError`` where nothing can be written."""
     folder = Path(path)
-    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.is_symlink() and not f.name.startswith("."))
-    lines = [f"{sha256(file)}  {file.name}\n" for file in files if file.name != SUMS]
     partial = folder / f".{SUMS}.partial"
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(folder / SUMS)
+    try:
+        files = sorted(file for file in folder.iterdir() if file.is_file() and not file.is_symlink())
+        lines = [f"{sha256(file)}  {file.name}\n" for file in files if file.name != SUMS and _NAME.fullmatch(file.name)]
+        partial.write_text("".join(lines), encoding="utf-8")
+        partial.replace(folder / SUMS)
+    except OSError as error:
+        raise CheckpointError(f"Checkpoint {folder}: its sums cannot be written: {error}.") from error

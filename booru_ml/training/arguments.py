@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -82,8 +82,8 @@ def add_network(parser: ArgumentParser, *, encoder: bool = False) -> None:
         how.add_argument("--sweep-epochs", nargs="+", type=int, default=[], metavar="COUNT")
     where = parser.add_argument_group("where")
     where.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
-    where.add_argument("--workers", type=int, default=0, help="processes that read pictures; default: %(default)s")
-    where.add_argument("--threads", type=int, default=1)
+    where.add_argument("--workers", type=_count, default=0, help="processes that read pictures; default: %(default)s")
+    where.add_argument("--threads", type=_count, default=1)
     where.add_argument("--restart", action="store_true", help="forget what a run that was cut off has done")
     where.add_argument("--dry-run", action="store_true", help="only look at the pictures")
 
@@ -128,6 +128,12 @@ def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
         )
         for name, place in zip(names, places, strict=True)
     ]
+
+
+def _count(text: str) -> int:
+    if int(text) < 0:
+        raise ArgumentTypeError("0 or more")
+    return int(text)
 
 
 def _plain(name: str) -> str:

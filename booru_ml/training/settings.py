@@ -21,6 +21,34 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "keep": ("best", "last"),
 }
 
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "size": (16, 4096),
+    "look": (0, 4096),
+    "epochs": (1, 1e6),
+    "batch": (2, 1e6),
+    "accumulate": (1, 1e6),
+    "rate": (1e-12, 1e38),
+    "backbone_rate": (1e-12, 1e38),
+    "momentum": (0, 0.99999),
+    "weight_decay": (0, 1e3),
+    "every": (1, 1e6),
+    "factor": (1e-6, 1),
+    "least_rate": (0, 1e6),
+    "decay": (0, 1e6),
+    "hidden": (1, 65_536),
+    "dropout": (0, 0.99),
+    "smoothing": (0, 0.99),
+    "scale": (1e-3, 1e6),
+    "margin": (0, 3),
+    "ema": (0, 0.999999),
+    "patience": (0, 1e6),
+    "clip": (0, 1e9),
+    "least": (0, 1e9),
+    "tile": (0, 1e6),
+    "seed": (0, 2**32 - 1),
+}
+"""Least and largest values: what lies outside would end the run late, or do something else than it says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -77,14 +105,13 @@ class Settings:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InvalidInput(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}.")
-        if self.size < 16 or self.epochs < 1 or self.batch < 2 or self.accumulate < 1:
-            raise InvalidInput("Training takes 16 pixels or more, an epoch or more, and batches of two or more.")
-        if self.look and self.look < 16:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            # Written so that nan, which is neither, is refused as well.
+            if not all(low <= one <= high for one in (value if isinstance(value, tuple) else (value,))):
+                raise InvalidInput(f"{name} lies between {low:g} and {high:g}, not {value!r}.")
+        if self.look and self.look < LIMITS["size"][0]:
             raise InvalidInput("The finished checkpoint has to look at 16 pixels or more.")
-        if min(self.rate, self.backbone_rate) <= 0 or not 0 <= self.ema < 1 or not 0 <= self.dropout < 1:
-            raise InvalidInput("Rates are above 0; ema and dropout lie from 0 to below 1.")
-        if not 0 < self.factor <= 1 or self.every < 1:
-            raise InvalidInput("factor lies between 0 and 1, every is 1 or more.")
 
     def with_(self, values: Mapping[str, Any]) -> Settings:
         """These settings with other values; lists become tuples. Raises ``InvalidInput`` for unknown names."""

@@ -122,6 +122,17 @@ def test_a_folder_without_sums_says_how_to_pin_it(folder: Path) -> None:
     assert f"booru_model pin {folder}" in refusal(folder)
 
 
+def test_a_file_of_a_strange_name_does_not_spoil_the_folder(folder: Path) -> None:
+    (folder / "Sample picture (1).png").write_bytes(b"what else was published")
+    pin(folder)
+    assert "Sample" not in (folder / "SHA256SUMS").read_text()
+    Checkpoint.load(folder)
+    (folder / "SHA256SUMS").unlink()
+    (folder / "SHA256SUMS").mkdir()
+    with pytest.raises(CheckpointError, match="sums cannot be written"):
+        pin(folder)
+
+
 def test_a_file_that_the_sums_do_not_name_is_not_loaded(folder: Path) -> None:
     sums = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
     (folder / "SHA256SUMS").write_text("".join(line for line in sums if "model.safetensors" not in line))

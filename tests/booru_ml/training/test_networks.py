@@ -288,3 +288,6 @@ def test_settings_say_what_is_wrong() -> None:
         Settings(schedule="never")
     with pytest.raises(InvalidInput, match="no setting speed"):
         Settings().with_({"speed": 1})
+    for wrong in ({"rate": float("nan")}, {"weight_decay": -1.0}, {"patience": -1}, {"hidden": (64, 0)}, {"seed": -7}):
+        with pytest.raises(InvalidInput, match=f"{next(iter(wrong))} lies between"):
+            Settings().with_(wrong)
