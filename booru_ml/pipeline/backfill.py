@@ -105,6 +105,8 @@ def paid(count: int, rate: float, *, paid_until: datetime, now: datetime) -> dat
 
 def goal(order: Backfill) -> int:
     """How far the order goes: in pictures where it has a limit, else in posts."""
+    if order.limit and order.state == State.FINISHED:
+        return order.queued  # which may be fewer: no more needed it
     return min(order.limit, order.total) if order.limit else order.total
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from booru_ml.errors import InvalidInput
 from booru_ml.models import AnalysisJob, Backfill
-from booru_ml.pipeline.backfill import Past, Verdict, allowance, eta_seconds, judge, paid, per_minute, reached
+from booru_ml.pipeline.backfill import Past, Verdict, allowance, eta_seconds, goal, judge, paid, per_minute, reached
 
 State = AnalysisJob.State
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,3 +100,6 @@ def test_progress_counts_what_was_worked_off():
     assert reached(order(passed=500, queued=500), waiting=100) == 400
     assert reached(order(passed=500, queued=20, limit=50), waiting=5) == 15
     assert reached(order(passed=990, state="finished"), waiting=0) == 1000
+    # Twenty were asked for, three needed it.
+    ended = order(passed=1000, queued=3, limit=20, state="finished")
+    assert (reached(ended, waiting=1), reached(ended, waiting=0), goal(ended)) == (2, 3, 3)
