@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
@@ -167,9 +167,10 @@ def _encoder(
         return {}
     figures = reports.write(run.folder, None, curve, task=order.task, start=start.origin, epochs=curve)
     card = _card(order, start, order.settings, report, figures)
-    look = (
-        base.preprocess if base is not None and not order.settings.look else trainer.preprocess(start, order.settings)
-    )
+    own, size = trainer.preprocess(start, order.settings), order.settings.size
+    look = own if base is None or order.settings.look else base.preprocess
+    if "img_size" in start.model_args:  # made for the size that it was taught with, whatever its base looked at
+        look = replace(look, width=size, height=size)
     written = encoder.publish(order.out, start, learner.backbone, look, card=card, base=base)
     say("Fit its heads next.")
     return _done(written, start, {}, run, say)

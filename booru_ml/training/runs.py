@@ -30,7 +30,10 @@ class Run:
 
     def __init__(self, out: Path) -> None:
         self.folder = out.parent / f"{out.name}.run"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"Nothing can be written beside {out}: {error}. Choose another --out.") from error
         self.logs = self.folder / "logs"
         self._state, self._best = self.folder / "state.pt", self.folder / "best.pt"
 

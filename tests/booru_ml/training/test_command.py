@@ -118,6 +118,16 @@ def test_faces_become_the_checkpoints_detector(checkpoint: Path, data: Path, cro
     assert 0.2 <= after.faces["threshold"] <= 0.5
 
 
+def test_an_encoder_of_one_size_looks_at_the_size_it_was_taught_with(data: Path, tmp_path: Path) -> None:
+    from tests.booru_ml.nn import builders
+
+    base = builders.plain_timm(tmp_path / "vit", "test_vit", num_classes=0)
+    assert base.preprocess.width != 64
+    train("encoder", base.path, "--data", data, "--epochs", 1, "--size", 64, "--batch", 8, "--out", tmp_path / "taught")
+    taught = Checkpoint.load(tmp_path / "taught")
+    assert (taught.preprocess.width, taught.model_args["img_size"]) == (64, 64)
+
+
 def test_an_encoder_is_taught_from_another(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -139,7 +149,7 @@ def test_an_encoder_is_taught_from_another(checkpoint: Path, data: Path, tmp_pat
         train("encoder", checkpoint, "--out", tmp_path / "never", *quick, "--frozen", "blocks.99")
     with pytest.raises(CommandError, match="lower --batch"):
         train("encoder", checkpoint, "--out", tmp_path / "never", "--data", data, "--batch", 10_000)
-    with pytest.raises(CommandError, match="an epoch or more"):
+    with pytest.raises(CommandError, match="epochs lies between"):
         train("encoder", checkpoint, "--out", tmp_path / "never", "--data", data, "--epochs", 0)
     assert not (tmp_path / "never").exists()
 
