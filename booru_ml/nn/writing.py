@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from booru_ml.checkpoint import Checkpoint, files, pin, schema
+from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.labels import Curve
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.export import export
@@ -77,7 +78,13 @@ def set_heads(
     """Adds heads to a folder of ours, or replaces those of the same name; the backbone's file is not touched.
 
     ``declared``: entries of ``booru.heads``; ``tensors``: ``<head>.<tensor>``; ``faces``: a new ``booru.faces``.
+    Raises ``InvalidInput`` for a folder of somebody else's shape.
     """
+    if "booru" not in Folder(checkpoint.path).json(files.CONFIG):
+        raise InvalidInput(
+            f"{checkpoint.path} is as its publisher made it and holds no heads of ours. "
+            "Make a folder of ours out of it first: booru_train encoder --base"
+        )
     with _Beside(checkpoint.path) as folder:
         shutil.copytree(checkpoint.path, folder, dirs_exist_ok=True)
         config = json.loads((folder / files.CONFIG).read_text(encoding="utf-8"))

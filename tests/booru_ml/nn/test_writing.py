@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from booru_ml.checkpoint import Checkpoint, HeadKind
 from booru_ml.conf import CHECKPOINTS
-from booru_ml.errors import CheckpointError
+from booru_ml.errors import CheckpointError, InvalidInput
 
 pytestmark = pytest.mark.torch
 
@@ -54,6 +54,15 @@ def test_no_moment_is_without_a_folder(small: Path, monkeypatch: pytest.MonkeyPa
     renew_graph(Checkpoint.load(small))
     assert small.stat().st_ino != before
     assert [path.name for path in small.parent.iterdir()] == [small.name]
+
+
+def test_a_publishers_folder_says_that_it_takes_no_heads(tmp_path: Path) -> None:
+    from booru_ml.nn.writing import set_heads
+    from tests.booru_ml.nn import builders
+
+    published = builders.plain_timm(tmp_path / "plain", "test_vit")
+    with pytest.raises(InvalidInput, match="as its publisher made it"):
+        set_heads(published, {}, {})
 
 
 def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
