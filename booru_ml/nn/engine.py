@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +49,6 @@ class Engine:
             open_session(item, runtime=runtime, device=device, threads=threads, batch_size=batch_size, choices=choices)
             for item in checkpoints
         ]
-        self._aside = ThreadPoolExecutor(len(self._sessions), thread_name_prefix="booru-ml-aside")
         self._main = next((i for i, item in enumerate(checkpoints) if item.gives(EMBEDDING)), None)
         self._speakers: dict[str, tuple[int, Head]] = {}
         for index, checkpoint in enumerate(checkpoints):
@@ -90,27 +88,19 @@ class Engine:
             session.warm_up()
 
     def close(self) -> None:
-        self._aside.shutdown()
         for session in self._sessions:
             session.close()
         machine.give_back_memory()
 
     def _forward(self, frames: Sequence[PixelArray]) -> list[Outputs]:
-        keys = [shape_key(checkpoint.preprocess) for checkpoint in self.checkpoints]
-        looks = {key: checkpoint.preprocess for key, checkpoint in zip(keys, self.checkpoints, strict=True)}
-        resized = {key: [fit(frame, look) for frame in frames] for key, look in looks.items()}
-
-        def see(index: int) -> Outputs:
-            return self._sessions[index].see(resized[keys[index]], only=self._wanted[index])
-
-        everybody = range(len(self._sessions))
-        return list(self._aside.map(see, everybody) if self._cores_to_spare(frames) else map(see, everybody))
-
-    def _cores_to_spare(self, frames: Sequence[PixelArray]) -> bool:
-        """Whether the checkpoints look side by side: at a single picture, as one comes to a worker that has nothing
-        else to do. With more of them, other workers and the decoders have the cores."""
-        together = len(self._sessions) > 1 and all(session.threadsafe for session in self._sessions)
-        return together and len(frames) == 1 and machine.cores() > 1
+        resized: dict[object, list[PixelArray]] = {}
+        found = []
+        for index, checkpoint in enumerate(self.checkpoints):
+            key = shape_key(checkpoint.preprocess)
+            if key not in resized:
+                resized[key] = [fit(frame, checkpoint.preprocess) for frame in frames]
+            found.append(self._sessions[index].see(resized[key], only=self._wanted[index]))
+        return found
 
     def _wanted_heads(self, index: int) -> tuple[str, ...]:
         """The heads whose answers are used; empty where all are."""

@@ -27,11 +27,6 @@ def multiplies_bfloat16() -> bool:
     return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpuinfo().get("flags", "").split())
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def versions() -> dict[str, str]:
     """Of the packages that do the arithmetic, as far as they are installed."""
     return {name: found for name in PACKAGES if (found := _version(name))}

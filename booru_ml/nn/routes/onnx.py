@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 
 class OnnxSession(Session):
-    threadsafe = True
-
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 1) -> None:
         super().__init__(checkpoint, route="onnx")
         _share_one_arena()
@@ -58,7 +56,7 @@ class OnnxSession(Session):
 
 @cache
 def _share_one_arena() -> None:
-    """Batches pass one checkpoint after the other, so activations can lie in the same memory (one arena, not one each).
+    """Checkpoints run one after the other, so their activations can lie in the same memory (one arena, not one each).
 
     Once per process; a forked child inherits what its parent registered.
     """

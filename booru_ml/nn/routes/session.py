@@ -33,8 +33,6 @@ class Session(ABC):
     """One checkpoint, loaded. Not for use by several threads at once."""
 
     out_of_memory: ClassVar[type[Exception]] = MemoryError
-    threadsafe: ClassVar[bool] = False
-    """Whether it may run while other sessions do, each in a thread."""
 
     def __init__(self, checkpoint: Checkpoint, *, route: str, rows: int = CPU_ROWS) -> None:
         self.route = route
