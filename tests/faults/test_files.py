@@ -121,7 +121,7 @@ def test_full_disk_leaves_the_sums_that_were_there(small_disk):
     folder = small_disk / "nsfwjs"
     shutil.copytree(CHECKPOINTS / "nsfwjs", folder)
     fill(small_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CheckpointError, match="No space left"):
         pin(folder)
     Checkpoint.load(folder)
 
