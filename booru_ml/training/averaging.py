@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from booru_ml.errors import InvalidInput
-from booru_ml.nn import network
 from booru_ml.nn.backbones import Backbone
 from booru_ml.training import encoder
 from booru_ml.training.architectures import from_checkpoint
 
-LEAST_ALIKE = 0.5
-"""Cosine of two networks' layers; near 1 after the same start, 0 for strangers, whose mean knows nothing."""
-
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
+
+LEAST_ALIKE = 0.5
+"""Cosine of two networks' layers; near 1 after the same start, 0 for strangers, whose mean knows nothing."""
 
 
 def average(parts: Sequence[Checkpoint], out: Path) -> Checkpoint:
@@ -37,19 +36,14 @@ def average(parts: Sequence[Checkpoint], out: Path) -> Checkpoint:
         for what in ("architecture", "model_args", "preprocess"):
             if getattr(other, what) != getattr(first, what):
                 raise InvalidInput(f"{other.version} and {first.version} differ in {what}; their mean has no meaning.")
-    start = from_checkpoint(first, size=first.preprocess.width)
-    states = [_state(part) for part in parts]
+    starts = [from_checkpoint(part, size=part.preprocess.width) for part in parts]
+    states = [start.model.state_dict() for start in starts]
     for other, state in zip(parts[1:], states[1:], strict=True):
         if not torch.cosine_similarity(_layers(states[0]), _layers(state), dim=0) >= LEAST_ALIKE:
             raise InvalidInput(f"{other.version} and {first.version} were not taught from the same weights.")
+    start = starts[0]
     start.model.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
     return encoder.publish(out, start, Backbone(start.model), first.preprocess, card=_card(out.name, parts), base=first)
-
-
-def _state(part: Checkpoint) -> dict[str, torch.Tensor]:
-    model = network.load(part).backbone.model
-    model.reset_classifier(0)  # type: ignore[operator]
-    return dict(model.state_dict())
 
 
 def _layers(state: dict[str, torch.Tensor]) -> torch.Tensor:
