@@ -28,7 +28,6 @@ __all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "joi
 FORMAT = 1
 EMBEDDING = "embedding"
 """The task of embedding, style and faces: they go together, since they live in one space."""
-WD_RATINGS = {"general": "g", "sensitive": "s", "questionable": "q", "explicit": "e"}
 _HEADER_LIMIT = 32 * files.MIB
 
 
@@ -214,7 +213,7 @@ def _implied(
         heads["rating"] = Head(
             "rating",
             HeadKind.SIGMOID,
-            labels=tuple(Label(WD_RATINGS.get(listed[i].name, listed[i].name), Category.RATING) for i in ratings),
+            labels=tuple(listed[i] for i in ratings),
             source="classifier",
             rows=tuple(ratings),
             pool=Pool.WORST,
@@ -231,7 +230,7 @@ def _implied(
     )
     thresholds = labels.read_thresholds(source, {h.name: h.labels for h in heads.values() if h.scored})
     for head in heads.values():
-        for label in head.labels:
-            if label.name in best:
-                thresholds[head.name][label.name] = best[label.name]
+        for label, row in zip(head.labels, head.rows, strict=True):
+            if row in best:
+                thresholds[head.name][label.name] = best[row]
     return heads, thresholds

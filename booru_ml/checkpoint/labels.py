@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Mapping
-from itertools import pairwise
+from itertools import pairwise, product
 
 from booru_ml.checkpoint.files import CALIBRATION, LABELS, THRESHOLDS, WD_LABELS, Folder
 from booru_ml.checkpoint.schema import Label
@@ -20,10 +20,15 @@ NUMBERED = {
     "5": Category.META,
     "9": Category.RATING,
 }
+WD_RATINGS = {"general": "g", "sensitive": "s", "questionable": "q", "explicit": "e"}
+"""What the four ratings are called in the published taggers' files, and here."""
 MOST_LABELS = 1_000_000
 
 Curve = tuple[tuple[float, ...], tuple[float, ...]]
 """Scores, and the probabilities that they stand for; straight between them, and both rising."""
+Address = tuple[str, str, str]
+"""Head, category and name, each empty for all."""
+_MEND = "Correct the row or take it out"
 
 
 def rows(folder: Folder, name: str, columns: set[str]) -> list[dict[str, str]]:
@@ -69,14 +74,15 @@ def read_labels(folder: Folder) -> dict[str, tuple[Label, ...]]:
     return {head: tuple(labels) for head, labels in found.items()}
 
 
-def read_wd_labels(folder: Folder) -> tuple[list[Label], dict[str, float]]:
-    """A published tagger's ``selected_tags.csv``: labels by output row, and ``best_threshold`` where it is given."""
+def read_wd_labels(folder: Folder) -> tuple[list[Label], dict[int, float]]:
+    """A published tagger's ``selected_tags.csv``: labels by output row, ratings by our names, and, by output row, too,
+    ``best_threshold`` where it is given."""
     labels, thresholds = [], {}
-    for row in rows(folder, WD_LABELS, {"name", "category"}):
-        label = Label(row["name"], category(folder, WD_LABELS, row["category"]))
-        labels.append(label)
+    for number, row in enumerate(rows(folder, WD_LABELS, {"name", "category"})):
+        kind = category(folder, WD_LABELS, row["category"])
+        labels.append(Label(WD_RATINGS.get(row["name"], row["name"]) if kind is Category.RATING else row["name"], kind))
         if row.get("best_threshold"):
-            thresholds[label.name] = threshold(folder, WD_LABELS, row["best_threshold"])
+            thresholds[number] = threshold(folder, WD_LABELS, row["best_threshold"])
     return labels, thresholds
 
 
@@ -110,21 +116,38 @@ def read_thresholds(folder: Folder, labels: Mapping[str, tuple[Label, ...]]) -> 
     """Least score at which a label counts, by head and label.
 
     Columns ``threshold`` and any of ``head``, ``category``, ``name``: an empty or absent cell means all. Rows are
-    applied in order, so later, finer rows win. A row of a published file names its category twice (``0,general``).
+    applied in order, so later, finer rows win. A row of a published file names its category twice (``0,general``) and
+    the ratings by their long names.
     """
     found: dict[str, dict[str, float]] = {head: {} for head in labels}
     if THRESHOLDS not in folder:
         return found
+    known = _addressed(labels, published=WD_LABELS in folder)
+    wanted: dict[Address, float] = {}
     for row in rows(folder, THRESHOLDS, {"threshold"}):
-        value = threshold(folder, THRESHOLDS, row["threshold"])
-        wanted = category(folder, THRESHOLDS, row["category"]) if row.get("category") else None
-        name = row.get("name", "")
-        if wanted and name == wanted:
-            name = ""
-        for head, known in labels.items():
-            if row.get("head") and row["head"] != head:
-                continue
-            for label in known:
-                if (not name or name == label.name) and wanted in (None, label.category):
-                    found[head][label.name] = value
+        head, name = row.get("head", ""), row.get("name", "")
+        kind = str(category(folder, THRESHOLDS, row["category"])) if row.get("category") else ""
+        address = (head, kind, "" if name == kind else name)
+        if head and head not in labels:
+            folder.fail(f"{THRESHOLDS}: there is no head {head[:40]!r} that gives probabilities. {_MEND}")
+        if address[2] and address not in known:
+            where = f" of head {head}" * bool(head) + f" of category {kind}" * bool(kind)
+            folder.fail(f"{THRESHOLDS}: there is no label {name[:60]!r}{where}. {_MEND}")
+        wanted.pop(address, None)  # The last of several rows for the same labels counts, in its place.
+        wanted[address] = threshold(folder, THRESHOLDS, row["threshold"])
+    for address, value in wanted.items():
+        for head, name in known.get(address, ()):
+            found[head][name] = value
+    return found
+
+
+def _addressed(labels: Mapping[str, tuple[Label, ...]], *, published: bool) -> dict[Address, list[tuple[str, str]]]:
+    """Every way in which a row can mean a label, and the labels (head, name) that it means."""
+    long = {short: name for name, short in WD_RATINGS.items()} if published else {}
+    found: dict[Address, list[tuple[str, str]]] = {}
+    for head, several in labels.items():
+        for label in several:
+            names = {label.name, "", long.get(label.name, "") if label.category is Category.RATING else ""}
+            for address in product((head, ""), (str(label.category), ""), names):
+                found.setdefault(address, []).append((head, label.name))
     return found

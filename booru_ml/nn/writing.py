@@ -17,7 +17,7 @@ from torch import Tensor
 
 from booru_ml.checkpoint import Checkpoint, files, pin, schema
 from booru_ml.checkpoint.files import Folder
-from booru_ml.checkpoint.labels import Curve
+from booru_ml.checkpoint.labels import NUMBERED, Curve
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.export import export
 
@@ -101,7 +101,10 @@ def set_heads(
             if head.name not in declared
             for label in head.labels
         ]
-        _table(folder / files.LABELS, ("head", "name", "category"), [*named, *labels])
+        named += labels
+        _table(folder / files.LABELS, ("head", "name", "category"), named)
+        if files.THRESHOLDS in checkpoint.sums:
+            _drop_stale(folder / files.THRESHOLDS, {(head, name) for head, name, _ in named})
         set_calibration(folder, {name: curve for name, curve in checkpoint.calibration.items() if name not in declared})
         _finish(folder, check)
     return Checkpoint.load(checkpoint.path)
@@ -119,6 +122,20 @@ def set_calibration(folder: Path, curves: Mapping[str, Curve]) -> None:
     """Writes ``calibration.csv``; the folder has to be pinned afterwards."""
     points = [(name, *point) for name, curve in sorted(curves.items()) for point in zip(*curve, strict=True)]
     _table(folder / files.CALIBRATION, ("head", "score", "probability"), points)
+
+
+def _drop_stale(path: Path, named: set[tuple[str, str]]) -> None:
+    """Takes out the rows of ``thresholds.csv`` for labels that a replaced head had and has no more."""
+    known = named | {(head, "") for head, _ in named} | {("", name) for _, name in named} | {("", "")}
+
+    def kept(row: Mapping[str, str]) -> bool:
+        head, name, category = (row.get(column, "") for column in ("head", "name", "category"))
+        return (head, "" if name == NUMBERED.get(category, category) else name) in known
+
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        rows = [tuple(row.values()) for row in reader if kept(row)]
+    _table(path, tuple(reader.fieldnames or ()), rows)
 
 
 def _finish(folder: Path, check: Check | None) -> None:

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,10 @@ def test_a_wrong_value_is_named(folder: Path, change: Callable[[dict[str, Any]],
         ("thresholds.csv", "threshold\n7\n", "between 0 and 1"),
         ("thresholds.csv", "threshold\nnan\n", "between 0 and 1"),
         ("thresholds.csv", "name\na\n", "lacks the columns threshold"),
+        ("thresholds.csv", "head,threshold\nnfsw,0.4\n", "no head 'nfsw' that gives probabilities. Correct the row"),
+        ("thresholds.csv", "name,threshold\nhentay,0.4\n", "no label 'hentay'. Correct the row"),
+        ("thresholds.csv", "head,name,threshold\nrating,porn,0.4\n", "no label 'porn' of head rating"),
+        ("thresholds.csv", "category,name,threshold\n4,porn,0.4\n", "no label 'porn' of category character"),
     ],
 )
 def test_a_wrong_table_is_named(folder: Path, name: str, text: str, says: str) -> None:
@@ -311,6 +316,30 @@ def test_a_taggers_thresholds_come_per_category_and_per_tag(tmp_path: Path) -> N
     (folder / "thresholds.csv").write_text("category,name,threshold\n0,general,0.35\n4,character,0.8\n")
     pin(folder)
     assert Checkpoint.read(folder).thresholds["tags"] == {"1girl": 0.35, "hatsune_miku": 0.71, "sky": 0.35}
+
+
+def test_a_taggers_ratings_are_meant_by_their_published_names(tmp_path: Path) -> None:
+    folder = tagger(tmp_path / "tagger", TAGS)
+    rows = "9,rating,0.5\n9,explicit,0.62\n0,general,0.35\n3,copyright,0.4\n9,g,0.55\n,sky,0.3\n"
+    (folder / "thresholds.csv").write_text(f"category,name,threshold\n{rows}")
+    pin(folder)
+    found = Checkpoint.read(folder).thresholds
+    assert found["rating"] == {"g": 0.55, "e": 0.62}
+    assert found["tags"] == {"1girl": 0.35, "sky": 0.3}
+    best = "name,category,best_threshold\ngeneral,9,0.4\nexplicit,9,\nexplicit,0,0.9\n1girl,0,\nsky,0,\n"
+    folder = tagger(tmp_path / "other", best)
+    assert Checkpoint.read(folder).thresholds == {"rating": {"g": 0.4}, "tags": {"explicit": 0.9}}
+
+
+def test_a_threshold_for_each_of_ten_thousand_tags_is_read_at_once(tmp_path: Path) -> None:
+    names = [f"tag_{number}" for number in range(10_000)]
+    listed = "".join(f"{name},0\n" for name in names)
+    folder = tagger(tmp_path / "tagger", f"name,category\n{listed}", num_classes=len(names))
+    (folder / "thresholds.csv").write_text("name,threshold\n" + "".join(f"{name},0.25\n" for name in names))
+    pin(folder)
+    before = time.process_time()
+    assert len(Checkpoint.read(folder).thresholds["tags"]) == len(names)
+    assert time.process_time() - before < 2, "as many looks at every label as there are rows"
 
 
 def test_a_tagger_with_too_few_labels_is_refused(tmp_path: Path) -> None:

@@ -85,6 +85,36 @@ def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
     verify(after)
 
 
+def test_a_label_that_goes_takes_its_threshold_along(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    import torch
+
+    from booru_ml.checkpoint import pin
+    from booru_ml.nn import writing
+    from booru_ml.nn.writing import set_heads
+
+    monkeypatch.setattr(writing, "export", lambda checkpoint: None)  # takes seconds, and is tested elsewhere
+
+    folder = tmp_path / "every-head"
+    shutil.copytree(small, folder)
+    rows = "category,head,name,threshold\n0,,general,0.3\n,kind,,0.4\n,kind,a,0.6\n,,c,0.7\n,tags,sea,0.5\n"
+    (folder / "thresholds.csv").write_text(rows)
+    pin(folder)
+    before = Checkpoint.load(folder)
+    width = 2, before.heads["embedding"].dim
+    tensors = {"kind.layers.0.weight": torch.ones(width), "kind.layers.0.bias": torch.zeros(2)}
+    declared = {"kind": {"kind": "softmax", "inputs": ["embedding"]}, "coarse": {"kind": "softmax", "source": "kind"}}
+    declared["coarse"]["matrix"] = [[1, 0], [0, 1]]
+    labels = [(head, name, "meta") for head, names in (("kind", "ab"), ("coarse", "xy")) for name in names]
+    after = set_heads(before, declared, tensors, labels)
+    assert (folder / "thresholds.csv").read_text() == rows.replace(",,c,0.7\n", "")
+    assert after.thresholds["kind"] == {"a": 0.6, "b": 0.4}
+    assert after.thresholds["tags"] == {"sky": 0.3, "sea": 0.5}
+
+
 @pytest.mark.django_db
 def test_the_command_lists_what_is_configured() -> None:
     said = run("list")
