@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from booru_ml.checkpoint import files
 from booru_ml.errors import CheckpointError
-from booru_ml.nn import small  # noqa: F401  (timm knows them from here on)
+from booru_ml.nn import small, tensors  # noqa: F401  (timm knows the small ones from here on)
 
 
 class Features(NamedTuple):
@@ -85,9 +86,9 @@ def create(architecture: str, model_args: Mapping[str, Any], num_classes: int) -
 class _Bounded(TorchFunctionMode):
     """Ends the making of a model with far more tensors than a file has: a depth of 100,000 would take an hour."""
 
-    def __init__(self, tensors: int) -> None:
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self.tensors, self.left = tensors, 100 * tensors + 20_000  # calls of torch; some tens make and fill a tensor
+        self.tensors, self.left = count, 100 * count + 20_000  # calls of torch; some tens make and fill a tensor
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.left -= 1
@@ -115,6 +116,7 @@ def load(architecture: str, model_args: Mapping[str, Any], num_classes: int, sta
             f"The weights do not fit {architecture}: {len(keys)} tensors differ, the first is {keys[0]} "
             f"(file: {given.get(keys[0])}, architecture: {wanted.get(keys[0])})."
         )
+    tensors.check(files.WEIGHTS, plan.state_dict(), state)
     model = create(architecture, model_args, num_classes)
     model.load_state_dict(dict(state))
     return model

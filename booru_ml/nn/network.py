@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from booru_ml.checkpoint import files
 from booru_ml.checkpoint.schema import HeadKind
 from booru_ml.errors import CheckpointError
-from booru_ml.nn import backbones, heads
+from booru_ml.nn import backbones, heads, tensors
 from booru_ml.nn.backbones import Backbone
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from booru_ml.checkpoint import Checkpoint, Head
 
 
@@ -51,7 +47,7 @@ class Network(nn.Module):
 def load(checkpoint: Checkpoint) -> Network:
     """The network with the folder's weights, in evaluation mode on the CPU. Raises ``CheckpointError``."""
     try:
-        state = _tensors(checkpoint.path / files.WEIGHTS)
+        state = tensors.read(checkpoint.path / files.WEIGHTS)
         model = backbones.load(checkpoint.architecture, checkpoint.model_args, checkpoint.num_classes, state)
         stages = [stage for head in checkpoint.heads.values() for stage in head.stages]
         network = Network(Backbone(model, stages), checkpoint.heads)
@@ -63,7 +59,7 @@ def load(checkpoint: Checkpoint) -> Network:
 
 def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
     wanted = network.head_state()
-    given = _tensors(checkpoint.path / files.HEADS) if files.HEADS in checkpoint.sums else {}
+    given = tensors.read(checkpoint.path / files.HEADS) if files.HEADS in checkpoint.sums else {}
     # A vector without a mean of its own is centred at zero.
     plain = {f"{name}.mean" for name, head in checkpoint.heads.items() if head.is_vector}
     wrong = sorted(
@@ -74,6 +70,7 @@ def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
     )
     if wrong:
         raise CheckpointError(f"{files.HEADS} does not fit config.json: {len(wrong)} tensors differ, as {wrong[0]}.")
+    tensors.check(files.HEADS, wanted, given)
     for name, head in checkpoint.heads.items():
         limits = given.get(f"{name}.thresholds")
         if head.kind is HeadKind.ORDINAL and limits is not None and not bool((limits.diff() > 0).all()):
@@ -81,10 +78,3 @@ def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
     with torch.no_grad():
         for key, tensor in given.items():
             wanted[key].copy_(tensor)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} cannot be read: {error}. Fetch the checkpoint again.") from error

@@ -145,6 +145,50 @@ def test_heads_that_do_not_fit_are_named(folder: Path) -> None:
         open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "key"), [("model.safetensors", "conv_stem.weight"), ("heads.safetensors", "embedding.projection")]
+)
+def test_weights_that_are_no_floating_point_numbers_are_refused(folder: Path, name: str, key: str) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    (folder / "model.onnx").unlink()
+    sound = load_file(folder / name)
+    endless = sound[key].clone()
+    endless.view(-1)[-1] = torch.inf
+    too_large = sound[key].double()
+    too_large.view(-1)[0] = 1e300
+    for harmed, says in (
+        ((sound[key] * 100).to(torch.int8), "as int8; the network needs float32"),
+        (sound[key] > 0, "as bool; the network needs float32"),
+        (sound[key] * 1j, "as complex64; the network needs float32"),
+        (endless, "not finite"),
+        (too_large, "not finite"),
+        (torch.full_like(sound[key], torch.nan), "not finite"),
+    ):
+        save_file({**sound, key: harmed}, folder / name)
+        pin(folder)
+        with pytest.raises(
+            CheckpointError, match=f"{name} holds .*{key} .*{says}|{name} holds numbers in {key} .*{says}"
+        ):
+            verify(Checkpoint.load(folder))
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        save_file({key: x.to(kind) if x.is_floating_point() else x for key, x in sound.items()}, folder / name)
+        pin(folder)
+        assert verify(Checkpoint.load(folder)).runtimes == ("torch",)
+
+
+def test_a_counter_of_batches_is_a_whole_number(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / "model.safetensors")
+    counter = next(key for key in state if key.endswith("num_batches_tracked"))
+    save_file({**state, counter: state[counter].float()}, folder / "model.safetensors")
+    pin(folder)
+    with pytest.raises(CheckpointError, match=f"{counter} as float32; the network needs int64"):
+        open_session(Checkpoint.load(folder), runtime="torch", device="cpu")
+
+
 def test_an_architecture_larger_than_its_weights_costs_nothing(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config |= {"architecture": "vit_giant_patch14_224", "model_args": {"embed_dim": 65536, "depth": 100}}
