@@ -93,13 +93,18 @@ def _migrations() -> None:
     global _migrated
     if _migrated:
         return
+    if missing := unapplied():
+        raise DatabaseError(f"migrations are not applied: of {', '.join(missing)}")
+    _migrated = True
+
+
+def unapplied() -> list[str]:
+    """The apps, of ours and the board's, whose tables are not those of this release."""
     executor = MigrationExecutor(connections[database()])
     host_label = post_model().split(".")[0]
     labels = {label for label in (*LABELS, host_label) if label in {app.label for app in apps.get_app_configs()}}
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] in labels]
-    if plan := executor.migration_plan(targets):
-        raise DatabaseError(f"{len(plan)} migrations are not applied, such as {plan[0][0]}")
-    _migrated = True
+    return sorted({migration.app_label for migration, _ in executor.migration_plan(targets)} & labels)
 
 
 def _checkpoints() -> None:

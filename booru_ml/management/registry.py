@@ -6,11 +6,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand
-
 from booru_ml import intake, promotions, registry
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import BooruError, InvalidInput
+from booru_ml.management.base import BooruCommand
 from booru_ml.models import ModelVersion, Promotion
 from booru_ml.progress import track
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from booru_ml.checkpoint.shelf import Kept
 
 
-class RegistryVerbs(BaseCommand, ABC):
+class RegistryVerbs(BooruCommand, ABC):
     """Added to the command's other verbs."""
 
     def add_registry_verbs(self, verbs: Any) -> None:
@@ -42,9 +41,11 @@ class RegistryVerbs(BaseCommand, ABC):
         verbs.add_parser("history", help="who promoted and rolled back what, and when")
 
     def _add(self, dir: Path, **_: Any) -> None:
+        _find_table()
         self._registered(*intake.add(dir))
 
     def _pull(self, source: str, revision: str, sha256: str, name: str, **_: Any) -> None:
+        _find_table()
         if source.startswith("hf:"):
             self._registered(*intake.pull_from_hub(source.removeprefix("hf:"), revision=revision))
         elif "://" in source:
@@ -100,6 +101,11 @@ class RegistryVerbs(BaseCommand, ABC):
     @abstractmethod
     def describe(self, checkpoint: Checkpoint) -> None:
         """Says on the terminal what the checkpoint is."""
+
+
+def _find_table() -> None:
+    """Fails where no model can be noted: before anything is fetched and run, not after it."""
+    ModelVersion.objects.exists()
 
 
 def _speaker(selection: registry.Selection, task: str) -> str:

@@ -12,13 +12,14 @@ from datetime import time as clock
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from booru_ml import registry
 from booru_ml.errors import BooruError
 from booru_ml.host.loader import host
+from booru_ml.management.base import BooruCommand
 from booru_ml.models import Backfill
 from booru_ml.pipeline import backfill, facts, feeder, orders
 from booru_ml.pipeline.backfill import Order, Verdict
@@ -28,7 +29,7 @@ POLL_SECONDS = 0.5
 State = Backfill.State
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Queues old posts for analysis, newest first: those whose picture the present models have not analysed yet. "
         "Fresh uploads and re-runs always go before them. Stop it at any time and run it again: nothing is queued "

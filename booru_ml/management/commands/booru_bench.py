@@ -6,12 +6,11 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from booru_ml.benchmarks.kinds import KINDS
+from booru_ml.management.base import BooruCommand
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Measures the plugin on this board, this database and this machine. What it writes it removes again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

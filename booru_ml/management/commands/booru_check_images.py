@@ -12,17 +12,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from booru_ml.conf import config
 from booru_ml.errors import Unavailable
+from booru_ml.management.base import BooruCommand
 from booru_ml.progress import track
 
 if TYPE_CHECKING:
     from booru_ml.pipeline.images.folder import Checked
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Decodes every file under DIR as an upload would be and says what becomes of it. Needs neither database nor "
         "server. Exit status: 0 however bad the files are, 2 if DIR does not exist."

@@ -7,15 +7,14 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from booru_ml.management.base import BooruCommand
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import facts
 from booru_ml.pipeline.figures import QueueFacts
 from booru_ml.progress import span
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Shows waiting, running and finished jobs, workers and failures. --check: exit 1 if nothing works them off."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

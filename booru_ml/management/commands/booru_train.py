@@ -7,9 +7,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from booru_ml.errors import BooruError
+from booru_ml.management.base import BooruCommand
 from booru_ml.training import arguments
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ NETWORKS = {
 COLUMNS = {"characters": "character"}
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Trains networks, or fits heads on a frozen one and writes them into its folder (booru-ml[train])."
     requires_system_checks: list[str] = []
 

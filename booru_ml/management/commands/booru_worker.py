@@ -7,8 +7,9 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from booru_ml.management.base import BooruCommand, unmigrated
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline.processes import keep_running
 from booru_ml.pipeline.worker import Worker
@@ -16,7 +17,7 @@ from booru_ml.pipeline.worker import Worker
 REPORT_SECONDS = 5.0
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Analyses waiting pictures. Needs no broker: it looks into the database by itself. Stop it with Ctrl-C or "
         "SIGTERM; it finishes or returns the batch in work. Runs beside any number of other workers."
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         worker.run(once=once, idle_exit=idle_exit)
         self.stderr.write(f"worker {worker.name} ends after {worker.pictures} pictures")
         if worker.fault:
-            raise CommandError(worker.fault)
+            raise CommandError(unmigrated() or worker.fault)
 
     def _report(self, pictures: int) -> None:
         if time.monotonic() - self._said >= REPORT_SECONDS:

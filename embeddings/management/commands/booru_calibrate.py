@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from booru_ml.conf import CHECKPOINTS, config
 from booru_ml.errors import BooruError
+from booru_ml.management.base import BooruCommand
 from booru_ml.progress import track
 from embeddings.methods import METHODS
 from embeddings.models import Vector
@@ -29,7 +30,7 @@ COPIES = 200
 SETTINGS = ((1, 1), (1, 5), (8, 1), (8, 5), (20, 5))
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Fits booru.recognition of a checkpoint: when a picture is near enough to an enrolled subject to be named. "
         "Use pictures that the encoder was not trained on."

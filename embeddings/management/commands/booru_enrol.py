@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from booru_ml.errors import BooruError
+from booru_ml.management.base import BooruCommand
 from embeddings import selectors, services
 from embeddings.models import Subject
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Makes a character (or artist) known by pictures that show it; a known one gets them added."
 
     def add_arguments(self, parser: CommandParser) -> None:

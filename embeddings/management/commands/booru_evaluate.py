@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from booru_ml.errors import BooruError
 from booru_ml.evaluation.artist import Artist
@@ -17,13 +17,14 @@ from booru_ml.evaluation.quality import Quality
 from booru_ml.evaluation.rating import RatingTask
 from booru_ml.evaluation.tags import Tags
 from booru_ml.evaluation.task import Task
+from booru_ml.management.base import BooruCommand
 from embeddings.evaluation.fewshot import FewShot
 from embeddings.evaluation.size import GallerySize
 
 TASKS: tuple[type[Task], ...] = (FewShot, Characters, Artist, Quality, Tags, RatingTask, Compare, GallerySize)
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Measures a checkpoint on labelled pictures, against which nothing is fitted."
     requires_system_checks: list[str] = []
 

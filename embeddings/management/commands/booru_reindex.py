@@ -6,10 +6,11 @@ import os
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from booru_ml.conf import config
 from booru_ml.errors import Unavailable
+from booru_ml.management.base import BooruCommand
 from booru_ml.progress import progress
 from embeddings import upkeep
 from embeddings.index import snapshots
@@ -23,7 +24,7 @@ STEP = 512
 """Vectors that all threads take in together; nobody asks this index anything meanwhile."""
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Builds the indexes of similar pictures from the database and writes them to disk (CACHE_DIR), where workers "
         "and web processes find them when they start. They build what they miss themselves; this does it beforehand."

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from booru_ml.management.base import BooruCommand
 from booru_ml.progress import progress
 from tagging import exports
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Writes the posts whose suggestions people accepted or rejected as a folder for booru_train: pictures and "
         "manifest.csv. May be cut off and begun again."

@@ -6,11 +6,12 @@ from argparse import ArgumentTypeError
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from booru_ml.conf import post_model
 from booru_ml.errors import NotFound
 from booru_ml.http import post_key
+from booru_ml.management.base import BooruCommand
 from booru_ml.progress import progress
 from tagging import services
 from tagging.models import Suggestion
@@ -25,7 +26,7 @@ def post_id(text: str) -> Any:
         raise ArgumentTypeError(f"{text!r} is no post id of this board") from None
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Compares posts that were analysed before with the gallery as it is now, so that characters and artists "
         "enrolled since show up among their suggestions. No network runs; decisions stay as they are."

@@ -10,12 +10,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import close_old_connections
 
 from booru_ml import registry
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import BooruError
+from booru_ml.management.base import BooruCommand
 from booru_ml.models import Shadow
 from booru_ml.types import Finding, Picture
 from tagging import shadow, thresholds, trial
@@ -85,7 +86,7 @@ def open_engine(checkpoints: Sequence[Checkpoint]) -> Engine:
     return engine
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Tries a registered model on a share of the uploads beside the models in force. Nobody sees what it says."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

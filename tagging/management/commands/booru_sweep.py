@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from booru_ml.errors import BooruError
+from booru_ml.management.base import BooruCommand
 from booru_ml.progress import progress
 from embeddings.models import Subject
 from embeddings.services import clean_name
@@ -18,7 +19,7 @@ TURNS = {"pause": sweeps.pause, "resume": sweeps.resume, "cancel": sweeps.cancel
 State = Sweep.State
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = (
         "Looks for an enrolled character or artist on all posts that are analysed; what it finds becomes suggestions. "
         "Stop it at any time: workers go on with it by themselves, and --undo takes all of it back."
