@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
+from booru_ml.management.base import BooruCommand
 from booru_ml.openapi import Generator
 from moderation.urls import urlpatterns
 
 
-class Command(BaseCommand):
+class Command(BooruCommand):
     help = "Prints the OpenAPI document of the whole API as YAML."
 
     def add_arguments(self, parser: CommandParser) -> None:
