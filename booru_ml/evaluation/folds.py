@@ -32,9 +32,9 @@ def folds(truth: Index, groups: Names, count: int, *, seed: int = 0, strict: boo
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    count = min(count, len(set(groups)))
+    count = min(count, len(set(groups)), int(np.bincount(truth, minlength=1).max()))
     if count < 2:
-        raise InvalidInput("Cross-validation needs two folds or more, and pictures of as many groups.")
+        raise InvalidInput("Cross-validation needs two folds or more, and a class with pictures of as many groups.")
     for deal in range(DEALS):
         cut = StratifiedGroupKFold(count, shuffle=True, random_state=seed + deal)
         found = [Fold(np.asarray(a), np.asarray(b)) for a, b in cut.split(truth, truth, groups)]

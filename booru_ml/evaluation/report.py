@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from booru_ml.disk import whole
 from booru_ml.evaluation import scores
 from booru_ml.evaluation.answers import Answers, Table
 from booru_ml.nn.survey import read_picture
@@ -46,7 +47,8 @@ def write(path: Path, title: str, lines: Sequence[str], found: Findings, figures
     parts += [_section("The figures as data", f"<pre>{escape(json.dumps(figures, indent=1))}</pre>")]
     body = "\n".join(parts)
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    path.write_text(f"{page}<body>{body}</body></html>\n", encoding="utf-8")
+    with whole(path) as partial:
+        partial.write_text(f"{page}<body>{body}</body></html>\n", encoding="utf-8")
 
 
 def _of_one(found: Findings) -> list[str]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from booru_ml.checkpoint import Checkpoint, files, pin, schema
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.labels import NUMBERED, Curve
+from booru_ml.disk import writing
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.export import export
 
@@ -158,15 +160,23 @@ class _Beside:
 
     def __enter__(self) -> Path:
         shutil.rmtree(self.room, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        with writing(self.target):
+            self.folder.mkdir(parents=True)
         return self.folder
 
-    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        if failed is None and not (self.target.exists() and _exchange(self.folder, self.target)):
-            if self.target.exists():
-                self.target.rename(self.room / "old")
-            self.folder.rename(self.target)
-        shutil.rmtree(self.room, ignore_errors=True)
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, *__: object) -> None:
+        try:
+            with writing(self.target):
+                if isinstance(error, OSError):
+                    raise error
+                if isinstance(error, SafetensorError):
+                    raise OSError(str(error)) from error
+                if error is None and not (self.target.exists() and _exchange(self.folder, self.target)):
+                    if self.target.exists():
+                        self.target.rename(self.room / "old")
+                    self.folder.rename(self.target)
+        finally:
+            shutil.rmtree(self.room, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from booru_ml.disk import writing
 from booru_ml.errors import BooruError
 from booru_ml.progress import progress
 from booru_ml.training.objectives import Frozen, Learner
@@ -99,6 +100,8 @@ def fit(
                 }
             )
 
+    if state and accelerator.is_main_process:
+        _note(where.curve, where.curve, run, log)  # the kill may have come between the state and its notes
     rates = [group["lr"] for group in _optimiser(learner, settings).param_groups]
     while where.epoch < settings.epochs and not _over(where, settings):
         _teach(learner, frozen)
@@ -131,8 +134,10 @@ def fit(
                     losses.clear()
                 if where.step % SAVE_EVERY == 0 and where.step < deal.steps:
                     save()
-        _finish_epoch(where, kept, deal, settings, examine, accelerator, run, log)
+        _finish_epoch(where, kept, deal, settings, examine, accelerator, run)
         save()
+        if accelerator.is_main_process:
+            _note(where.curve, where.curve[-1:], run, log)
         accelerator.wait_for_everyone()
     accelerator.wait_for_everyone()
     if (best := run.best()) is not None:
@@ -148,7 +153,6 @@ def _finish_epoch(
     examine: Examine | None,
     accelerator: Accelerator,
     run: Run,
-    log: Log | None,
 ) -> None:
     """Notes the epoch's figures, keeps the weights if they are the best so far, and slows down where they are not."""
     figures: list[Mapping[str, float]] = [{}]
@@ -171,11 +175,16 @@ def _finish_epoch(
         elif settings.schedule == "plateau" and where.waited % settings.every == 0:
             where.factor *= settings.factor
     where.epoch, where.step, where.total = where.epoch + 1, 0, 0.0
-    if accelerator.is_main_process:
-        run.write_curve(where.curve)
-        if log is not None:
-            for name, value in row.items():
-                log.add_scalar(name, value, where.epoch)
+
+
+def _note(curve: Curve, new: Curve, run: Run, log: Log | None) -> None:
+    """Writes the curve for people to look at, and what is ``new`` of it into the log."""
+    run.write_curve(curve)
+    if log is not None:
+        with writing(run.logs):
+            for row in new:
+                for name, value in row.items():
+                    log.add_scalar(name, value, int(row["epoch"]))
 
 
 def _over(where: Progress, settings: Settings) -> bool:

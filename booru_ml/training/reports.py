@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn import metrics
 
 from booru_ml.checkpoint.schema import HeadKind, Label
+from booru_ml.disk import whole
 from booru_ml.evaluation.scores import FEW, MANY
 from booru_ml.training.runs import Curve, write_table
 from booru_ml.training.tasks import Targets, Task, table
@@ -101,7 +102,8 @@ def wilson(hits: float, count: int) -> tuple[float, float]:
 def write(folder: Path, tested: Tested | None, curve: Curve, **more: Any) -> Mapping[str, Any]:
     """``report.json``, and the tables and drawings that belong to it."""
     summary = {**more, **({"test": tested.summary()} if tested else {})}
-    (folder / "report.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with whole(folder / "report.json") as partial:
+        partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     draw_curve(folder / "curve.png", curve)
     if tested is not None:
         write_table(folder / "per_class.csv", tested.classes())
@@ -194,4 +196,5 @@ class _drawing:  # noqa: N801
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         if failed is None:
-            self.figure.savefig(self.path)
+            with whole(self.path) as partial:
+                self.figure.savefig(partial)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from booru_ml.disk import whole, writing
 from booru_ml.errors import InvalidInput
 from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings
@@ -30,10 +31,8 @@ class Run:
 
     def __init__(self, out: Path) -> None:
         self.folder = out.parent / f"{out.name}.run"
-        try:
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"Nothing can be written beside {out}: {error}. Choose another --out.") from error
         self.logs = self.folder / "logs"
         self._state, self._best = self.folder / "state.pt", self.folder / "best.pt"
 
@@ -43,8 +42,9 @@ class Run:
 
     def clear(self) -> None:
         """Forgets everything."""
-        shutil.rmtree(self.folder)
-        self.folder.mkdir()
+        with writing(self.folder):
+            shutil.rmtree(self.folder)
+            self.folder.mkdir()
 
     # --- What is taught with ---
 
@@ -63,16 +63,15 @@ class Run:
         return found
 
     def keep_samples(self, samples: Sequence[Sample], report: Sequence[str]) -> None:
-        (self.folder / "data.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
-        partial = self.folder / "samples.partial"
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with whole(self.folder / "data.txt") as partial:
+            partial.write_text("\n".join(report) + "\n", encoding="utf-8")
+        with whole(self.folder / "samples.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             for one in samples:
                 box = " ".join(repr(side) for side in asdict(one.box).values()) if one.box else ""
                 several = ("" if x is None else json.dumps(x, ensure_ascii=False) for x in (one.tags, one.rejected))
                 writer.writerow([one.path, one.label, one.group, one.split, box, *several])
-        partial.replace(self.folder / "samples.csv")
 
     # --- Where it is ---
 
@@ -89,10 +88,9 @@ class Run:
                 f"{self.folder} holds a run that differs in {', '.join(changed)}. "
                 "Go on with what it was started with, start anew with --restart, or choose another --out."
             )
-        (self.folder / "samples.csv").unlink(missing_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole(path) as partial:
+            (self.folder / "samples.csv").unlink(missing_ok=True)
+            partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
     def load(self) -> dict[str, Any] | None:
         return self._read(self._state)
@@ -134,7 +132,7 @@ def _unreadable(path: Path, error: Exception) -> InvalidInput:
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """A CSV file with the columns of all rows."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -146,9 +144,18 @@ def digest(samples: Sequence[Sample]) -> str:
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
+    with whole(path) as partial, partial.open("wb") as file:
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as error:  # torch's own writer, at its end, over what the disk said before
+            raise _first(error) from error
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error of the disk that came before this one, or itself."""
+    before = error.__context__
+    while before is not None and not isinstance(before, OSError):
+        before = before.__context__
+    return before or error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from booru_ml.checkpoint import Checkpoint, Head, HeadKind, Preprocess
+from booru_ml.disk import writing
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.backbones import Backbone
 from booru_ml.nn.verification import verify
@@ -71,14 +73,15 @@ class Bench:
             )
         finally:
             if log is not None:
-                log.close()
+                with contextlib.suppress(OSError):  # a full disk: was told of by what matters more, or will be
+                    log.close()
 
     def _log(self, run: Run) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
-        state = run.load()
-        # What was noted after the last state is drawn anew.
-        return SummaryWriter(str(run.logs), purge_step=state["progress"]["epoch"] + 1 if state else None)
+        with writing(run.logs):
+            # A run that goes on draws its curves anew, from the first epoch.
+            return SummaryWriter(str(run.logs), purge_step=1 if run.load() else None)
 
 
 def preprocess(start: Start, settings: Settings) -> Preprocess:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from booru_ml.disk import whole
 from booru_ml.evaluation.scores import calibration_error, reliability
 from embeddings import fitting, measures
 from embeddings.chances import Calibration
@@ -63,4 +64,5 @@ def plot(found: OpenSet, path: Path, *, title: str) -> None:
     axes.scatter(said, true, s=20 + 600 * shares, alpha=0.8, label="answers (area: their share)")
     axes.set(xlabel="probability", ylabel="share that was right", xlim=(0, 1), ylim=(0, 1), title=title)
     axes.legend(loc="upper left")
-    figure.savefig(path, dpi=120)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from booru_ml.errors import BooruError
+from booru_ml.disk import whole, writing
 from booru_ml.evaluation.artist import Artist
 from booru_ml.evaluation.characters import Characters
 from booru_ml.evaluation.compare import Compare
@@ -40,21 +41,31 @@ class Command(BooruCommand):
 
     def handle(self, *args: Any, asked: Task, **options: Any) -> None:
         written, folder = options["json"], options["report"]
+        if written and written.is_dir():
+            raise CommandError(f"{written} is a folder; name a file to write after --json.")
         try:
             for place in (written and written.parent, folder):
-                if place:  # before the long work, not after it
-                    place.mkdir(parents=True, exist_ok=True)
+                if place:
+                    _try_out(place)
             answer = asked.ask(options, self.stderr.write)
             self.stdout.write("\n".join(answer.lines))
             if written:
-                written.write_text(json.dumps(answer.report, indent=2) + "\n", encoding="utf-8")
+                with whole(written) as partial:
+                    partial.write_text(json.dumps(answer.report, indent=2) + "\n", encoding="utf-8")
             if folder:
-                (folder / f"{asked.name}.txt").write_text("\n".join(answer.lines) + "\n", encoding="utf-8")
+                with whole(folder / f"{asked.name}.txt") as partial:
+                    partial.write_text("\n".join(answer.lines) + "\n", encoding="utf-8")
                 if answer.draw:
                     answer.draw(folder)
-        except BooruError as error:
-            raise CommandError(error.message) from error
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[evaluate] for this.") from error
         except OSError as error:
-            raise CommandError(f"Nothing can be written there: {error}.") from error
+            raise CommandError(f"A file cannot be used: {error}.") from error
+
+
+def _try_out(folder: Path) -> None:
+    """Whether something can be written there: asked before the long work, not after it."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass

@@ -240,7 +240,7 @@ def test_every_recipe_is_one_that_the_command_takes() -> None:
         ("characters", ("--out", "x", "--arch", "inceptionv3", "--size", 32), "cannot take pictures of 32 pixels"),
         ("characters", ("--out", "x", "--arch", "resnet18", "--pretrained"), "training fetches nothing"),
         ("characters", ("--out", "my model!", "--arch", "conv2d"), "is no name for one"),
-        ("characters", ("--out", "/dev/null/who", "--arch", "conv2d"), "Nothing can be written beside"),
+        ("characters", ("--out", "/dev/null/who", "--arch", "conv2d"), "who.run cannot be written: Not a directory"),
         ("artist", ("--recipe", "dafre", "--out", "x"), "is for characters"),
         ("quality", ("--dry-run",), "Name the grades"),
         ("quality", ("--dry-run", "--grades", "bad", "good"), "not among the grades"),
