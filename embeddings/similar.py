@@ -179,13 +179,13 @@ def nearest(
 
 
 def nearest_each(
-    queries: FloatArray, *, model_version: str, kind: str, limit: int, without: Any = None
+    queries: FloatArray, *, model_version: str, kind: str, limit: int, without: Any = None, least: float = -1.0
 ) -> list[tuple[Neighbour, ...]]:
-    """As ``nearest`` for each of (N, D), with one look into index and database."""
+    """As ``nearest`` for each of (N, D), with one look into index and database; from a cosine of ``least`` on."""
     space = spaces[model_version, kind]
     ask = limit + 16
     while True:
-        hits = space.search(queries, ask)
+        hits = [[hit for hit in row if hit[1] >= least] for row in space.search(queries, ask)]
         posts = _posts(list({id_ for row in hits for id_, _ in row}))
         found = [_by_post(row, posts, without) for row in hits]
         if all(len(near) >= limit or len(row) < ask for near, row in zip(found, hits, strict=True)):

@@ -78,12 +78,16 @@ def near(
     )
 
 
-def near_each(vectors: Sequence[FloatArray], *, model_version: str, limit: int) -> list[tuple[Neighbour, ...]]:
-    """The posts whose pictures are most like each of these embeddings (D,), with one look for all; best first."""
+def near_each(
+    vectors: Sequence[FloatArray], *, model_version: str, limit: int, least: float = -1.0
+) -> list[tuple[Neighbour, ...]]:
+    """The posts whose pictures are most like each of these embeddings (D,), with one look for all; best first, from a
+    cosine of ``least`` on."""
     if not vectors:
         return []
     queries = store.decode([store.encode(vector) for vector in vectors])
-    return similar.nearest_each(queries, model_version=model_version, kind=Vector.Kind.PICTURE, limit=limit)
+    picture = Vector.Kind.PICTURE
+    return similar.nearest_each(queries, model_version=model_version, kind=picture, limit=limit, least=least)
 
 
 def twins(*, post_id: Any, limit: int = 10) -> tuple[Neighbour, ...]:

@@ -43,22 +43,22 @@ def triage(analyses: Sequence[Analysis]) -> None:
     latest = {analysis.post_id: analysis for analysis in sorted(analyses, key=lambda analysis: analysis.job_id)}
     facts = host().facts(latest)
     latest = {post_id: latest[post_id] for post_id in sorted(facts.keys() & latest.keys(), key=str)}
-    near = _neighbours({post_id: item.finding for post_id, item in latest.items() if item.finding})
+    findings = {post_id: item.finding for post_id, item in latest.items() if item.finding}
+    bars = {post_id: thresholds.current(finding) for post_id, finding in findings.items()}
+    near = _neighbours(
+        findings, least=min(SIMILAR, *(bar[rules.DUPLICATE] for bar in (rules.THRESHOLDS, *bars.values())))
+    )
     drafts = {
-        post_id: rules.flags(
-            analysis,
-            facts[post_id],
-            near.get(post_id, ()),
-            thresholds.current(analysis.finding) if analysis.finding else rules.THRESHOLDS,
-        )
+        post_id: rules.flags(analysis, facts[post_id], near.get(post_id, ()), bars.get(post_id, rules.THRESHOLDS))
         for post_id, analysis in latest.items()
     }
     before = _store_flags(drafts)
     _keep_queue(latest, facts, drafts, before, near)
 
 
-def _neighbours(findings: Mapping[Any, Finding]) -> dict[Any, tuple[Neighbour, ...]]:
-    """Similar posts. The batch's own vectors are rows already, so that twins uploaded together find each other."""
+def _neighbours(findings: Mapping[Any, Finding], *, least: float) -> dict[Any, tuple[Neighbour, ...]]:
+    """Posts from a cosine of ``least`` on. The batch's own vectors are rows already, so that twins uploaded together
+    find each other."""
     near: dict[Any, tuple[Neighbour, ...]] = {}
     for version in {finding.embedding_model for finding in findings.values()}:
         asked = {
@@ -67,7 +67,7 @@ def _neighbours(findings: Mapping[Any, Finding]) -> dict[Any, tuple[Neighbour, .
             if finding.embedding_model == version and finding.embedding.size
         }
         try:
-            answers = embeddings.near_each(list(asked.values()), model_version=version, limit=NEIGHBOURS)
+            answers = embeddings.near_each(list(asked.values()), model_version=version, limit=NEIGHBOURS, least=least)
         except Unavailable as error:  # a vector store of its own; an upload does not wait for it
             missed = [str(post_id) for post_id in asked]
             log.warning("near-duplicates not looked for: %s", error.message, extra={"post_ids": missed})

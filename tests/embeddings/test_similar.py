@@ -27,6 +27,16 @@ class TestNear:
         assert len(found) == 5
         assert [item.similarity for item in found] == sorted((item.similarity for item in found), reverse=True)
 
+    def test_of_several_questions_each_gets_what_is_alike_enough_and_no_more(self):
+        draw = Artist()
+        looks = [draw.character(), draw.character()]
+        alike = [{seen(draw.picture(look)).pk for _ in range(40)} for look in looks]
+        strangers = {seen(draw.picture()).pk for _ in range(20)}
+        found = services.near_each(looks, model_version=VERSION, limit=60, least=0.4)
+        assert [{item.post_id for item in near} - strangers for near in found] == alike
+        assert all(item.similarity >= 0.4 for near in found for item in near)
+        assert len(found[0]) < 60 <= len(services.near_each(looks, model_version=VERSION, limit=60)[0])
+
     def test_a_vector_of_no_post_may_ask_too(self):
         draw = Artist()
         look = draw.character()

@@ -31,7 +31,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-PICTURES = 16
+PICTURES = 64
 """The most that one child decodes."""
 IDLE_SECONDS = 10.0
 """After which a child that waits is ended, so that it keeps no memory."""

@@ -258,7 +258,7 @@ def test_two_hundred_pictures_leave_no_descriptor_no_process_and_no_zombie(rogue
     ]
     refused = sum(isinstance(future.exception(timeout=60), PictureRefused) for future in futures)
     assert refused == 50
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before  # what other tests left open may be closed meanwhile
     assert children() == warm
 
 
