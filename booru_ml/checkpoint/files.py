@@ -31,6 +31,8 @@ MIB = 2**20
 SMALL = {CONFIG: MIB, CARD: MIB, CALIBRATION: MIB}
 LIMITS = {SUMS: MIB // 16, **SMALL, LABELS: 64 * MIB, WD_LABELS: 64 * MIB, THRESHOLDS: 64 * MIB}
 LARGEST = 16 * 1024 * MIB
+DEEPEST = 32
+"""Of JSON: what is nested deeper would end the recursions of whoever walks through it."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LINE = re.compile(rf"([0-9a-f]{{64}}) [ *]({_NAME.pattern})")
@@ -50,7 +52,7 @@ class Folder:
         return name in self.sums
 
     def fail(self, what: str) -> NoReturn:
-        raise CheckpointError(f"Checkpoint {self.path}: {what}.", path=str(self.path))
+        raise CheckpointError(f"Checkpoint {self.path}: {short(what)}.", path=str(self.path))
 
     def file(self, name: str) -> Path:
         """The path of a pinned file: regular, inside the folder and not larger than its limit."""
@@ -69,6 +71,8 @@ class Folder:
             self.fail(f"{name} is no valid JSON ({error}). Fetch the checkpoint again")
         if not isinstance(value, dict):
             self.fail(f"{name} must hold one JSON object")
+        if _depth(value) > DEEPEST:
+            self.fail(f"{name} is nested more than {DEEPEST} deep, which no configuration is")
         return value
 
     def verify(self, *, missing_ok: bool = False) -> None:
@@ -124,6 +128,20 @@ class Folder:
 
     def _no_constant(self, name: str) -> NoReturn:
         raise ValueError(f"{name} is no number")
+
+
+def short(text: str) -> str:
+    """The text as a message can hold it, whatever a stranger's file put into it."""
+    return text if len(text) <= 600 else f"{text[:400]} … {text[-150:]}"
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects lie in each other; by levels, as recursion is what this guards against."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        level = [item for inner in level for item in (inner.values() if isinstance(inner, dict) else inner)]
+        depth += 1
+    return depth
 
 
 def sha256(path: Path) -> str:

@@ -45,6 +45,7 @@ class Statistic(StrEnum):
 
 MOMENTS = (Statistic.MOMENTS,)
 WIDEST = 128
+MOST_HIDDEN = 16
 
 
 class Pool(StrEnum):
@@ -123,12 +124,16 @@ class Head:
         return self.kind in _SCORED
 
 
-def _numbers(value: Any, count: int | None, what: str, fail: Fail, *, low: float = -1e6, high: float = 1e6) -> Any:
+def _numbers(
+    value: Any, count: int | None, what: str, fail: Fail, *, low: float = -1e6, high: float = 1e6, whole: bool = False
+) -> Any:
     if not isinstance(value, list) or (count is not None and len(value) != count):
         fail(f"{what} must be a list of {count if count is not None else 'some'} numbers")
     for item in value:
         if isinstance(item, bool) or not isinstance(item, int | float) or not (low <= item <= high):
             fail(f"{what} must hold numbers between {low} and {high}, not {item!r}")
+        if whole and item != int(item):
+            fail(f"{what} must hold whole numbers, not {item!r}")
     return tuple(value)
 
 
@@ -177,7 +182,7 @@ def preprocess(config: Mapping[str, Any], *, wd: bool, fail: Fail) -> Preprocess
     if not isinstance(timm, dict):
         fail("pretrained_cfg must be an object")
     if said is None:
-        size = _numbers(timm.get("input_size", [3, 224, 224]), 3, "input_size", fail, low=1, high=4096)
+        size = _numbers(timm.get("input_size", [3, 224, 224]), 3, "input_size", fail, low=1, high=4096, whole=True)
         squash = timm.get("crop_mode") == "squash"
         said = {
             "size": [size[2], size[1]],
@@ -185,7 +190,7 @@ def preprocess(config: Mapping[str, Any], *, wd: bool, fail: Fail) -> Preprocess
             "channels": "BGR" if wd else "RGB",
             **{key: timm[key] for key in ("interpolation", "mean", "std", "crop_pct") if key in timm},
         }
-    width, height = _numbers(said.get("size"), 2, "preprocess.size [width, height]", fail, low=8, high=4096)
+    width, height = _numbers(said.get("size"), 2, "preprocess.size [width, height]", fail, low=8, high=4096, whole=True)
     crop_pct = said.get("crop_pct", 1.0)
     _numbers([crop_pct], 1, "preprocess.crop_pct", fail, low=0.1, high=1.0)
     return Preprocess(
@@ -216,15 +221,16 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
     kind = HeadKind(said["kind"])
     dim = said.get("dim")
     if dim is not None:
-        dim = int(_numbers([dim], 1, f"{where}.dim", fail, low=1, high=65_536)[0])
+        dim = int(_numbers([dim], 1, f"{where}.dim", fail, low=1, high=65_536, whole=True)[0])
     if kind in _VECTORS and dim is None:
         fail(f"{where}.dim must say how long the vector is")
     if kind in _SCORED and len(labels) < 1 + (kind != HeadKind.SIGMOID):
         fail(f"{where} has no labels. Name them in labels.csv (columns head, name, category)")
     inputs = said.get("inputs", ["pooled"])
-    if not isinstance(inputs, list) or not inputs or not set(inputs) <= {"pooled"} | _vectors(earlier):
+    known = {"pooled"} | _vectors(earlier)
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(x, str) and x in known for x in inputs):
         fail(f"{where}.inputs must be a list of pooled and of embedding or style heads named above it")
-    stages = _numbers(said.get("stages", []), None, f"{where}.stages", fail, low=0, high=63)
+    stages = _numbers(said.get("stages", []), None, f"{where}.stages", fail, low=0, high=63, whole=True)
     if kind in (HeadKind.STYLE, HeadKind.HEATMAP) and not stages:
         fail(f"{where}.stages must name the feature maps it looks at")
     regions = said.get("regions", [])
@@ -236,9 +242,11 @@ def head(name: str, said: Any, labels: tuple[Label, ...], earlier: Mapping[str, 
         fail(f"{where}.channels must be a list of names")
     if kind is HeadKind.HEATMAP and not channels:
         fail(f"{where}.channels must name its planes")
-    hidden = _numbers(said.get("hidden", []), None, f"{where}.hidden", fail, low=1, high=65_536)
+    hidden = _numbers(said.get("hidden", []), None, f"{where}.hidden", fail, low=1, high=65_536, whole=True)
+    if len(hidden) > MOST_HIDDEN:
+        fail(f"{where}.hidden has {len(hidden)} layers, of {MOST_HIDDEN} at most")
     kernel = said.get("kernel", 3)
-    if kernel not in (1, 3, 5, 7):
+    if isinstance(kernel, bool) or not isinstance(kernel, int) or kernel not in (1, 3, 5, 7):
         fail(f"{where}.kernel must be 1, 3, 5 or 7")
     source, matrix = _derivation(where, said, labels, earlier, fail)
     severity = _numbers(said.get("severity", []), None, f"{where}.severity", fail)

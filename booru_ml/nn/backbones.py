@@ -78,8 +78,9 @@ def create(architecture: str, model_args: Mapping[str, Any], num_classes: int) -
         raise CheckpointError(f"timm {timm.__version__} knows no architecture {architecture!r}; a newer timm may.")
     try:
         model: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **model_args)
-    except (TypeError, ValueError, RuntimeError, KeyError, AssertionError) as error:
-        raise CheckpointError(f"timm cannot build {architecture} with {dict(model_args)}: {error}") from error
+    except Exception as error:  # whatever a strange argument leads timm to
+        said = files.short(f"{dict(model_args)}: {str(error) or type(error).__name__}")
+        raise CheckpointError(f"timm cannot build {architecture} with {said}") from error
     return model.eval()
 
 

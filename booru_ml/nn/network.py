@@ -50,16 +50,18 @@ def load(checkpoint: Checkpoint) -> Network:
         state = tensors.read(checkpoint.path / files.WEIGHTS)
         model = backbones.load(checkpoint.architecture, checkpoint.model_args, checkpoint.num_classes, state)
         stages = [stage for head in checkpoint.heads.values() for stage in head.stages]
-        network = Network(Backbone(model, stages), checkpoint.heads)
-        _load_heads(network, checkpoint)
+        backbone = Backbone(model, stages)
+        given = tensors.read(checkpoint.path / files.HEADS) if files.HEADS in checkpoint.sums else {}
+        with torch.device("meta"):  # as the backbone: heads that the file does not hold cost nothing
+            _compare(Network(backbone, checkpoint.heads).head_state(), given, checkpoint)
+        network = Network(backbone, checkpoint.heads)
+        _load_heads(network, given)
     except CheckpointError as error:
         raise CheckpointError(f"Checkpoint {checkpoint.path}: {error.message}", path=str(checkpoint.path)) from error
     return network.eval().requires_grad_(False)
 
 
-def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
-    wanted = network.head_state()
-    given = tensors.read(checkpoint.path / files.HEADS) if files.HEADS in checkpoint.sums else {}
+def _compare(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
     # A vector without a mean of its own is centred at zero.
     plain = {f"{name}.mean" for name, head in checkpoint.heads.items() if head.is_vector}
     wrong = sorted(
@@ -75,6 +77,10 @@ def _load_heads(network: Network, checkpoint: Checkpoint) -> None:
         limits = given.get(f"{name}.thresholds")
         if head.kind is HeadKind.ORDINAL and limits is not None and not bool((limits.diff() > 0).all()):
             raise CheckpointError(f"{files.HEADS}: {name}.thresholds must rise from label to label.")
+
+
+def _load_heads(network: Network, given: Mapping[str, Tensor]) -> None:
+    wanted = network.head_state()
     with torch.no_grad():
         for key, tensor in given.items():
             wanted[key].copy_(tensor)

@@ -66,7 +66,8 @@ class Correlations(nn.Module):
     def __init__(self, channels: int, widest: int) -> None:
         super().__init__()
         count = min(channels, widest)
-        random = torch.randn(count, channels, generator=torch.Generator().manual_seed(0))
+        seeded = torch.Generator().manual_seed(0)
+        random = torch.randn(count, channels, generator=seeded, device="cpu")  # also where a network is only laid out
         self.register_buffer("mixture", random if count < channels else torch.eye(channels))
         pairs = [row * count + column for row in range(count) for column in range(row + 1, count)]
         self.register_buffer("pairs", torch.tensor(pairs, dtype=torch.int64), persistent=False)

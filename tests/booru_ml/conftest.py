@@ -42,7 +42,7 @@ def rings(monkeypatch) -> list[int]:
     return heard
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def every_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint with a head of every kind; tests get copies."""
     from tests.booru_ml.nn import builders
