@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser
 from collections import Counter
 from dataclasses import replace
@@ -17,8 +18,11 @@ from booru_ml.evaluation.answers import Answers, Index, numbered
 from booru_ml.evaluation.measured import Findings, Measured
 from booru_ml.evaluation.pictures import Material, ask, gather
 from booru_ml.training import manifest
+from booru_ml.training.manifest import Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.evaluation.task import Options, Say
 
@@ -42,7 +46,11 @@ class Characters(Measured):
             help="without such a head: nearest class mean, or a linear classifier",
         )
         parser.add_argument("--least", type=int, default=2, help="pictures of a class (DAF:re asks for 20); default: 2")
-        parser.add_argument("--most", type=int, help="pictures of a class to learn from; default: all")
+        parser.add_argument(
+            "--most",
+            type=int,
+            help="pictures of a class to learn from; no others are read than it takes to do so. Default: all",
+        )
         parser.add_argument(
             "--folds", type=int, default=5, help="where the manifest has no split; default: %(default)s"
         )
@@ -55,16 +63,36 @@ class Characters(Measured):
         parser.add_argument("--store", action="store_true", help="keep the calibration in the checkpoint")
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
-        samples = manifest.read(options["data"], label=options["label"], group=options["group"])
-        material = gather(manifest.at_least(samples, options["least"]), say)
+        if options["most"] is not None and options["most"] < 1:
+            raise InvalidInput("--most is 1 or more.")
+        listed = manifest.read(options["data"], label=options["label"], group=options["group"])
+        samples = manifest.at_least(listed, options["least"])
+        head = _head(checkpoint, options["head"], {sample.label for sample in samples})
+        if options["store"] and not head:
+            raise InvalidInput(f"{checkpoint.name} has no softmax head that knows these classes, so none to store in.")
+        material = gather(samples, say) if head or options["most"] is None else _few(samples, say, options)
         if len(set(material.labels)) < 2:
             raise InvalidInput(f"{options['data']} holds fewer than two classes of {options['least']} pictures.")
-        head = _head(checkpoint, options["head"], set(material.labels))
-        if head:
-            return _by_head(checkpoint, head, material, options)
-        if options["store"]:
-            raise InvalidInput(f"{checkpoint.name} has no softmax head that knows these classes, so none to store in.")
-        return _by_embedding(checkpoint, material, options)
+        return _by_head(checkpoint, head, material, options) if head else _by_embedding(checkpoint, material, options)
+
+
+def _few(samples: Sequence[Sample], say: Say, options: Options) -> Material:
+    """No more pictures than it takes to learn from ``--most`` of each class: a folder may hold a hundred thousand.
+
+    With a split these are the first of train, and all of test. Without one, as many as leave that number outside of a
+    fold, out of as many groups as there are, since folds share none.
+    """
+    most, folds = options["most"], options["folds"]
+    if {"train", "test"} <= {sample.split for sample in samples}:
+        asked = [sample for sample in samples if sample.split in ("train", "test")]
+        return gather(asked, say, lambda sample: most if sample.split == "train" else None)
+    turn: Counter[tuple[str, str]] = Counter()
+    dealt = []
+    for sample in samples:
+        dealt.append((turn[sample.label, sample.group], replace(sample, split="")))
+        turn[sample.label, sample.group] += 1
+    dealt.sort(key=lambda one: one[0])  # the first of each group, then the second of each
+    return gather([sample for _, sample in dealt], say, lambda _: math.ceil(most * folds / max(1, folds - 1)))
 
 
 def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Options) -> Findings:

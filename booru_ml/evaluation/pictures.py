@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,21 +49,32 @@ class Material:
         return np.flatnonzero([sample.split == split for sample in self.samples])
 
 
-def gather(samples: Sequence[Sample], say: Callable[[str], Any]) -> Material:
-    """What can be read of ``samples``; the rest is counted and said. Raises ``InvalidInput`` where nothing can."""
+def gather(
+    samples: Sequence[Sample], say: Callable[[str], Any], most: Callable[[Sample], int | None] = lambda _: None
+) -> Material:
+    """What can be read of ``samples``; the rest is counted and said. Raises ``InvalidInput`` where nothing can.
+
+    ``most``: of how many readable ones of its split and class a sample may be; the others are not looked at.
+    """
     kept, small, unreadable = [], [], []
+    seen: Counter[tuple[str, str]] = Counter()
     for sample in track(samples, "Reading pictures"):
+        limit, of = most(sample), (sample.split, sample.label)
+        if limit is not None and seen[of] >= limit:
+            continue
         try:
             frame = read_picture(sample.path)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             unreadable.append(f"{sample.path.name}: {error}")
             continue
+        seen[of] += 1
         kept.append(sample)
         small.append(shrunk(frame))
+    looked = len(kept) + len(unreadable)
     if not kept:
-        raise InvalidInput(f"None of the {len(samples)} pictures can be read; the first: {'; '.join(unreadable[:1])}")
+        raise InvalidInput(f"None of the {looked} pictures can be read; the first: {'; '.join(unreadable[:1])}")
     if unreadable:
-        say(f"{len(unreadable)} of {len(samples)} pictures cannot be read and are left out: {unreadable[0]}, …")
+        say(f"{len(unreadable)} of {looked} pictures cannot be read and are left out: {unreadable[0]}, …")
     return Material(tuple(kept), np.stack(small), tuple(unreadable))
 
 

@@ -91,6 +91,47 @@ def test_characters_by_embedding_say_what_the_floor_is(checkpoint: Path, data: P
         evaluate("characters", "--data", folder, "--model", checkpoint, "--store")
 
 
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pictures that are read before a network is asked, with the class."""
+    from booru_ml.evaluation import pictures
+
+    found: list[str] = []
+    read = pictures.read_picture
+    monkeypatch.setattr(
+        pictures, "read_picture", lambda path: (found.append(f"{path.parent.name}/{path.name}"), read(path))[1]
+    )
+    return found
+
+
+def test_no_more_pictures_are_read_than_teach_or_are_asked_about(
+    checkpoint: Path, data: Path, tmp_path: Path, looked: list[str]
+) -> None:
+    folder = rewritten(data, tmp_path / "set", split=lambda n, _: ("train", "train", "train", "test")[n % 4])
+    (folder / "someone00" / "0.png").write_bytes(b"no picture")
+    figures, said, _ = evaluate("characters", "--data", folder, "--model", checkpoint, "--most", 2)
+    assert figures["pictures"] == 12
+    assert figures["unreadable"] == 1
+    assert "learned from 24 pictures" in said
+    assert set(looked) == {f"someone{n:02}/{k}.png" for n in range(12) for k in (0, 1, 3)} | {"someone00/2.png"}
+
+
+def test_folds_deal_out_of_as_many_groups_as_there_are(
+    checkpoint: Path, data: Path, tmp_path: Path, looked: list[str]
+) -> None:
+    group = {"0": "x", "1": "x", "2": "y", "3": "z"}
+    folder = rewritten(
+        data, tmp_path / "set", split=lambda *_: "", group=lambda n, row: row["character"] + group[str(n % 4)]
+    )
+    asked = ("--data", folder, "--model", checkpoint, "--most", 2, "--folds", 3)
+    figures, said, _ = evaluate("characters", *asked)
+    assert figures["pictures"] == 36
+    assert "learned from 24 pictures" in said
+    assert set(looked) == {f"someone{n:02}/{k}.png" for n in range(12) for k in (0, 2, 3)}
+    with pytest.raises(CommandError, match="--most is 1 or more"):
+        evaluate("characters", "--data", folder, "--model", checkpoint, "--most", 0)
+
+
 def test_a_stored_temperature_is_served(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     from booru_ml.evaluation.calibration import softened
     from booru_ml.evaluation.pictures import ask
