@@ -10,7 +10,7 @@ import numpy as np
 
 from booru_ml.types import FloatArray
 from embeddings import sampling
-from embeddings.fitting import Labelled
+from embeddings.games import Labelled
 from embeddings.methods import Method, SupportSet, normalise
 from embeddings.types import IntArray
 

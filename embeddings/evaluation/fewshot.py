@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embeddings.chances import Calibration
     from embeddings.evaluation.episodes import Result
     from embeddings.evaluation.open_set import OpenSet
-    from embeddings.fitting import Labelled
+    from embeddings.games import Labelled
 
 Floors = dict[tuple[int, int], tuple[float, float]]
 """Accuracy at 16×16 pixels and its interval, by ways and shots."""
@@ -59,17 +59,17 @@ class FewShot(Task):
     def ask(self, options: Options, say: Say) -> Answer:
         from booru_ml.evaluation.pictures import gather
         from booru_ml.training import manifest
-        from embeddings import fitting
+        from embeddings import games
         from embeddings.evaluation import open_set
 
         checkpoint = _encoder(options["encoder"], options["threads"])
         calibration, calibrated = _calibration(checkpoint, options["method"])
         material = gather(manifest.read(options["data"], label="character", split=options["split"]), say)
         vectors, seconds = _encode(checkpoint, material.samples)
-        one = fitting.normalised(vectors, material.labels, [str(group) for group in material.groups])
+        one = games.normalised(vectors, material.labels, [str(group) for group in material.groups])
         pixels = material.pixels
         if options["looks"] > 1:
-            one, kept = fitting.join_looks(one, options["looks"], seed=options["seed"])
+            one, kept = games.join_looks(one, options["looks"], seed=options["seed"])
             pixels = pixels[kept]
         results, floors = _play(one, pixels, calibration, options, say)
         if not calibrated:

@@ -9,9 +9,9 @@ import numpy as np
 
 from booru_ml.disk import whole
 from booru_ml.evaluation.scores import calibration_error, reliability
-from embeddings import fitting, measures
+from embeddings import games, measures
 from embeddings.chances import Calibration
-from embeddings.fitting import Labelled, Outcomes
+from embeddings.games import Labelled, Outcomes
 
 GAMES = 30
 BACKGROUND = 256
@@ -34,12 +34,12 @@ class OpenSet:
 
 def ask(one: Labelled, calibration: Calibration, *, shots: int, queries: int, seed: int) -> OpenSet | None:
     """The rule that serves uploads, in games with other halves each. None where there are fewer than two classes."""
-    ways = len(fitting.playable(one)) // 2
+    ways = len(games.playable(one)) // 2
     if not ways:
         return None
     random = np.random.default_rng(seed)
-    games = [fitting.game(one, calibration, random, ways, shots, BACKGROUND, queries=queries) for _ in range(GAMES)]
-    found = fitting.join(games)
+    played = [games.game(one, calibration, random, ways, shots, BACKGROUND, queries=queries) for _ in range(GAMES)]
+    found = games.join(played)
     known, strangers = found.chance[found.known], found.chance[~found.known]
     return OpenSet(
         ways=ways,

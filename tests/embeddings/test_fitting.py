@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from booru_ml.errors import InvalidInput
-from embeddings import fitting
+from embeddings import fitting, games
 from embeddings.chances import Calibration
-from embeddings.fitting import Labelled
+from embeddings.games import Labelled
 from embeddings.management.commands import booru_calibrate
 from tests.embeddings.factories import Artist, unit
 
@@ -20,7 +20,7 @@ def pictures(seed: int, *, classes: int = 24, each: int = 12, noise: float = 1.4
     looks = [draw.character() for _ in range(classes)]
     labels = [f"character{number}" for number in range(classes) for _ in range(each)]
     vectors = np.stack([draw.picture(look) for look in looks for _ in range(each)])
-    return fitting.normalised(vectors, labels, [f"{label}-{i // 2}" for i, label in enumerate(labels)])
+    return games.normalised(vectors, labels, [f"{label}-{i // 2}" for i, label in enumerate(labels)])
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_the_report_of_a_calibration_names_by_the_bar_that_the_settings_ask_for(
 def test_a_class_from_one_source_is_not_played():
     one = pictures(0, classes=3)
     groups = np.where(one.labels == "character0", "the only one", one.groups)
-    assert fitting.playable(replace(one, groups=groups)) == ["character1", "character2"]
+    assert games.playable(replace(one, groups=groups)) == ["character1", "character2"]
 
 
 def test_too_few_classes_are_refused():

@@ -70,22 +70,19 @@ class Command(BooruCommand):
         chosen = next((name for name in (*verbs, "resume", "status") if options[name]), "")
         if chosen and order != Order():
             raise CommandError(f"--{chosen} takes no further wishes: there is one backfill at most.")
-        try:
-            if chosen in verbs:
-                verbs[chosen]()
-            if chosen in (*verbs, "status"):
+        if chosen in verbs:
+            verbs[chosen]()
+        if chosen in (*verbs, "status"):
+            self._status(as_json=options["json"])
+        elif options["dry_run"]:
+            self._dry_run(order, as_json=options["json"])
+        else:
+            known = self._begin(order, resume=options["resume"])
+            if options["background"]:
+                feeder.feed()
                 self._status(as_json=options["json"])
-            elif options["dry_run"]:
-                self._dry_run(order, as_json=options["json"])
             else:
-                known = self._begin(order, resume=options["resume"])
-                if options["background"]:
-                    feeder.feed()
-                    self._status(as_json=options["json"])
-                else:
-                    self._feed(known, wait=not options["no_wait"])
-        except BooruError as error:
-            raise CommandError(error.message) from error
+                self._feed(known, wait=not options["no_wait"])
 
     def _say(self, text: str) -> None:
         self.stderr.write(text, lambda plain: plain)  # no error, so not in its colour
@@ -176,17 +173,14 @@ def _order(options: dict[str, Any]) -> Order:
     limit, rate = options["limit"], options["rate"]
     if limit is not None and not 0 < limit < 2**31:
         raise CommandError("--limit is 1 or more.")
-    try:
-        return Order(
-            since=_moment(options["since"]) if options["since"] else None,
-            tags=tuple(sorted(set(options["tags"].split()))),
-            limit=limit,
-            model=options["model"],
-            refused=options["refused"],
-            per_minute=backfill.per_minute(rate) if rate else None,
-        )
-    except BooruError as error:
-        raise CommandError(error.message) from error
+    return Order(
+        since=_moment(options["since"]) if options["since"] else None,
+        tags=tuple(sorted(set(options["tags"].split()))),
+        limit=limit,
+        model=options["model"],
+        refused=options["refused"],
+        per_minute=backfill.per_minute(rate) if rate else None,
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -15,7 +15,6 @@ from django.db import DatabaseError
 from booru_ml import registry
 from booru_ml.checkpoint import EMBEDDING
 from booru_ml.conf import CHECKPOINTS, config
-from booru_ml.errors import BooruError
 from booru_ml.management.registry import RegistryVerbs
 from booru_ml.models import ModelVersion
 from booru_ml.progress import track
@@ -69,8 +68,6 @@ class Command(RegistryVerbs):
         try:
             method = getattr(self, f"_{verb.replace('-', '_')}")
             method(**{name: value for name, value in options.items() if name not in COMMON})
-        except BooruError as error:
-            raise CommandError(error.message) from error
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
-from booru_ml.errors import BooruError
 from booru_ml.management.base import BooruCommand
 from booru_ml.training import arguments
 
@@ -146,8 +145,6 @@ class Command(BooruCommand):
                 self._check(task, options)
             else:
                 self._network(task, options)
-        except BooruError as error:
-            raise CommandError(error.message) from error
         except ImportError as error:
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
 

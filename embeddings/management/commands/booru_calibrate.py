@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 
 from booru_ml.conf import CHECKPOINTS, config
-from booru_ml.errors import BooruError
 from booru_ml.management.base import BooruCommand
 from booru_ml.progress import track
 from embeddings.methods import METHODS
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from booru_ml.nn.engine import Engine
     from booru_ml.types import Finding, PixelArray
     from embeddings.chances import Calibration
-    from embeddings.fitting import Labelled, Trial
+    from embeddings.fitting import Trial
+    from embeddings.games import Labelled
 
 BATCH = 16
 COPIES = 200
@@ -51,7 +51,7 @@ class Command(BooruCommand):
             "--artists", type=Path, nargs="+", default=[], metavar="DIR", help="as above, with path, artist, character"
         )
         parser.add_argument("--split", help="only rows of this split, where a manifest has the column")
-        parser.add_argument("--games", type=int, default=40, help="played for each size of gallery (default: 40)")
+        parser.add_argument("--games", type=int, default=200, help="played for each size of gallery (default: 200)")
         parser.add_argument(
             "--method", choices=[item.name for item in METHODS], help="how pictures are compared; default: the best"
         )
@@ -61,15 +61,12 @@ class Command(BooruCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["characters"] and not options["artists"]:
             raise CommandError("Name at least one folder after --characters or --artists.")
-        try:
-            self._calibrate(options)
-        except BooruError as error:
-            raise CommandError(error.message) from error
+        self._calibrate(options)
 
     def _calibrate(self, options: dict[str, Any]) -> None:
         from booru_ml.checkpoint import Checkpoint
         from booru_ml.nn.engine import Engine
-        from embeddings import fitting
+        from embeddings import fitting, games
 
         checkpoint = Checkpoint.load(options["dir"])
         engine = Engine([checkpoint], threads=config().THREADS)
@@ -79,7 +76,7 @@ class Command(BooruCommand):
             found, bar = self._look(engine, folder, "character", options["split"])
             twin = max(bar, twin or 0.0)
             for kind in (Vector.Kind.PICTURE, Vector.Kind.FACE):
-                if kind in found and len(fitting.playable(found[kind])) > 2:
+                if kind in found and len(games.playable(found[kind])) > 2:
                     sets.setdefault(kind.value, []).append((folder.name, found[kind]))
         for folder in options["artists"]:
             found, _ = self._look(engine, folder, "artist", options["split"])
@@ -108,7 +105,7 @@ class Command(BooruCommand):
 
         from booru_ml.nn.survey import read_picture
         from booru_ml.training import manifest
-        from embeddings import fitting
+        from embeddings import fitting, games
 
         samples = manifest.read(folder, label=label, split=split)
         findings: list[Finding] = []
@@ -120,7 +117,7 @@ class Command(BooruCommand):
             Vector.Kind.FACE: [(i, item.faces[0].embedding) for i, item in enumerate(findings) if len(item.faces) == 1],
         }
         found = {
-            kind: fitting.normalised(
+            kind: games.normalised(
                 np.stack([vector for _, vector in rows]),
                 [samples[i].label for i, _ in rows],
                 [samples[i].group for i, _ in rows],
@@ -143,7 +140,7 @@ class Command(BooruCommand):
         return [{"kind": kind, **asdict(trial)} for trial in trials]
 
     def _report(self, kind: str, named: list[tuple[str, Labelled]], fitted: Calibration) -> list[dict[str, Any]]:
-        from embeddings import fitting, recognition
+        from embeddings import fitting, games, recognition
 
         least = recognition.bar(fitted)
         rows = []
@@ -151,7 +148,7 @@ class Command(BooruCommand):
         self.stdout.write("set                  subjects×pictures  top-1  top-3  unknown  wrong  stranger named  ECE")
         for name, one in named:
             for ways, shots in SETTINGS:
-                if ways < len(fitting.playable(one)):
+                if ways < len(games.playable(one)):
                     got = fitting.measure(one, fitted, ways=ways, shots=shots, least=least)
                     rows.append({"kind": kind, "set": name, **asdict(got)})
                     self.stdout.write(

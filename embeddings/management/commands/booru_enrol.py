@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
-from booru_ml.errors import BooruError
 from booru_ml.management.base import BooruCommand
 from embeddings import selectors, services
 from embeddings.models import Subject
@@ -31,15 +30,12 @@ class Command(BooruCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         actor = self._user(options["by"]) if options["by"] else None
-        try:
-            posts = [services.parse_reference(item) for item in options["posts"]]
-            if options["negative"]:
-                subject = self._known(options["name"], options["category"])
-                services.add_support(subject_id=subject.pk, posts=posts, positive=False, actor=actor)
-            else:
-                subject = services.enrol(name=options["name"], category=options["category"], posts=posts, actor=actor)
-        except BooruError as error:
-            raise CommandError(error.message) from error
+        posts = [services.parse_reference(item) for item in options["posts"]]
+        if options["negative"]:
+            subject = self._known(options["name"], options["category"])
+            services.add_support(subject_id=subject.pk, posts=posts, positive=False, actor=actor)
+        else:
+            subject = services.enrol(name=options["name"], category=options["category"], posts=posts, actor=actor)
         rows = list(selectors.supports(subject.pk))
         shown = sum(row.positive for row in rows)
         waiting = sum(not getattr(row, "live", True) for row in rows)

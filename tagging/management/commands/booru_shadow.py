@@ -101,10 +101,7 @@ class Command(BooruCommand):
         report.add_argument("--json", action="store_true", help="one JSON object")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        try:
-            getattr(self, f"_{verb}")(options)
-        except BooruError as error:
-            raise CommandError(error.message) from error
+        getattr(self, f"_{verb}")(options)
 
     def _begin(self, options: dict[str, Any]) -> None:
         row = shadow.begin(version=options["model"], share=options["share"])

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from booru_ml.errors import BooruError
 from booru_ml.management.base import BooruCommand
 from booru_ml.progress import progress
 from embeddings.models import Subject
@@ -43,12 +42,9 @@ class Command(BooruCommand):
             for order in Sweep.objects.all()[:20]:
                 self._say(order)
             return
-        try:
-            order = self._order(name, options)
-            if order.state in Sweep.MOVING and not options["background"]:
-                self._work(order)
-        except BooruError as error:
-            raise CommandError(error.message) from error
+        order = self._order(name, options)
+        if order.state in Sweep.MOVING and not options["background"]:
+            self._work(order)
         self._say(order)
 
     def _order(self, name: str, options: dict[str, Any]) -> Sweep:
