@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from booru_ml.checkpoint import files, labels, schema
+from booru_ml.checkpoint.faces import FaceSettings
 from booru_ml.checkpoint.files import Folder, pin
 from booru_ml.checkpoint.labels import Curve
 from booru_ml.checkpoint.schema import Head, HeadKind, Label, Pool, Preprocess
@@ -46,8 +47,7 @@ class Checkpoint:
     thresholds: Mapping[str, Mapping[str, float]]
     calibration: Mapping[str, Curve]
     """By head, what its scores mean; ``booru_ml.nn.calibrated`` goes by it."""
-    faces: Mapping[str, Any]
-    """``booru.faces`` as it stands; ``booru_ml.nn.faces.FaceSettings`` reads it."""
+    faces: FaceSettings
     sums: Mapping[str, str] = field(repr=False)
     speaks: frozenset[str] | None = None
     """The tasks that it is asked for beside others; None: all that it has."""
@@ -92,7 +92,7 @@ class Checkpoint:
             heads=heads,
             thresholds=thresholds,
             calibration=labels.read_calibration(source, {h.name for h in heads.values() if h.scored}),
-            faces=_faces(source, booru),
+            faces=_faces(source, booru, heads),
             sums=source.sums,
         )
 
@@ -185,11 +185,11 @@ def _declared(source: Folder, booru: Mapping[str, Any]) -> dict[str, Head]:
     return heads
 
 
-def _faces(source: Folder, booru: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    said = (booru or {}).get("faces", {"detector": "none"})
-    if not isinstance(said, dict):
-        source.fail("booru.faces must be an object")
-    return said
+def _faces(source: Folder, booru: Mapping[str, Any] | None, heads: Mapping[str, Head]) -> FaceSettings:
+    settings = FaceSettings.read((booru or {}).get("faces", {"detector": "none"}), source.fail)
+    if settings.detector == "heatmap" and not any(head.kind is HeadKind.HEATMAP for head in heads.values()):
+        source.fail("booru.faces wants a heatmap head, and there is none")
+    return settings
 
 
 def _implied(

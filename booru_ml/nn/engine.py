@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from booru_ml.checkpoint import EMBEDDING, HeadKind, join_versions
+from booru_ml.checkpoint.faces import FaceSettings
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import pooling
 from booru_ml.nn.calibrated import calibrated
-from booru_ml.nn.faces import Detection, FaceDetector, FaceSettings, read_heatmaps
+from booru_ml.nn.faces import Detection, FaceDetector, read_heatmaps
 from booru_ml.nn.routes import machine, open_session
 from booru_ml.nn.transforms import crop_square, fit, shape_key
 from booru_ml.types import Face, Finding, FloatArray, PixelArray, Scores
@@ -56,7 +57,7 @@ class Engine:
                 if head.scored and checkpoint.gives(head.name):
                     self._speakers.setdefault(head.name, (index, head))
         self._wanted = [self._wanted_heads(index) for index in range(len(checkpoints))]
-        self._faces = self._face_settings()
+        self._faces = FaceSettings(detector="none") if self._main is None else checkpoints[self._main].faces
         self._detector = detector if detector is not None else self._own_detector()
 
     @property
@@ -144,18 +145,6 @@ class Engine:
         return next((head for head in self.checkpoints[index].heads.values() if head.kind is kind), None)
 
     # Faces
-
-    def _face_settings(self) -> FaceSettings:
-        if self._main is None:
-            return FaceSettings(detector="none")
-        checkpoint = self.checkpoints[self._main]
-        try:
-            settings = FaceSettings.read({"faces": dict(checkpoint.faces)})
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"Checkpoint {checkpoint.path}: booru.faces in config.json: {error}.") from error
-        if settings.detector == "heatmap" and self._head_of(self._main, HeadKind.HEATMAP) is None:
-            raise CheckpointError(f"Checkpoint {checkpoint.path}: booru.faces wants a heatmap head, and there is none.")
-        return settings
 
     def _own_detector(self) -> FaceDetector | None:
         if self._faces.detector != "animeface":

@@ -7,8 +7,7 @@ at them. Reading it is plain numpy, whatever ran the network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -26,32 +25,6 @@ class FaceDetector(Protocol):
     def detect(self, frames: Sequence[PixelArray]) -> list[list[Detection]]:
         """Boxes (fractions of each frame) and scores (0–1) of each H×W×3 uint8 RGB frame, the surest first."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceSettings:
-    """``booru.faces`` of a checkpoint's config.json.
-
-    ``detector``: heatmap, animeface or none. ``size``: long side of animeface's canvas, pixels. ``threshold``: least
-    score of a face; ``most``: faces per picture; ``overlap``: the largest intersection over union of two faces.
-    ``margin``: how much larger than its box a face is cropped for its embedding, as a factor of the longer side.
-    """
-
-    detector: str = "animeface"
-    size: int = 224
-    threshold: float = 0.5
-    most: int = 16
-    overlap: float = 0.3
-    margin: float = 1.2
-
-    def __post_init__(self) -> None:
-        if self.detector not in ("heatmap", "animeface", "none"):
-            raise ValueError(f"booru.faces.detector must be heatmap, animeface or none, not {self.detector!r}")
-
-    @classmethod
-    def read(cls, config: dict[str, Any]) -> FaceSettings:
-        """From a checkpoint's ``booru`` section; unknown keys raise ``TypeError``, bad values ``ValueError``."""
-        return cls(**config.get("faces", {}))
 
 
 def read_heatmaps(

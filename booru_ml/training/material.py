@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from booru_ml.checkpoint.faces import FaceSettings
 from booru_ml.checkpoint.schema import Label
 from booru_ml.errors import InvalidInput
-from booru_ml.nn.faces import FaceSettings
 from booru_ml.progress import track
 from booru_ml.training import manifest
 from booru_ml.training.audit import Audit, audit

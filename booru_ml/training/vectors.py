@@ -13,7 +13,6 @@ from torch import Tensor
 
 from booru_ml.checkpoint import schema
 from booru_ml.errors import InvalidInput
-from booru_ml.nn.faces import FaceSettings
 from booru_ml.nn.heads import Vector
 from booru_ml.training import channels, manifest
 from booru_ml.training.episodes import Accuracy, accuracy
@@ -78,7 +77,7 @@ def untaught(checkpoint: Checkpoint, declared: Head, sets: Mapping[str, Sequence
     module = Vector(declared, frozen.backbone)
     if module.statistics and module.statistics.correlations:
         samples = manifest.evenly([sample for of in sets.values() for sample in of], channels.ENOUGH)
-        frames = meant(samples, "channels", _margin(checkpoint))
+        frames = meant(samples, "channels", checkpoint.faces.margin)
         channels.turn(module.statistics, declared.stages, frozen.maps(frames, declared.stages))
     return module
 
@@ -86,7 +85,7 @@ def untaught(checkpoint: Checkpoint, declared: Head, sets: Mapping[str, Sequence
 def look(checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], module: Vector) -> list[LabelledRows]:
     """The raw features of every set's pictures, or of the parts of them that its samples mean."""
     frozen = Frozen(checkpoint, stages=module.stages)
-    margin = _margin(checkpoint)
+    margin = checkpoint.faces.margin
     found = []
     for name, samples in sets.items():
         small: list[FloatArray] = []
@@ -95,10 +94,6 @@ def look(checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], module: V
         groups = tuple(f"{sample.label}/{sample.group}" for sample in samples)
         found.append(LabelledRows(name, rows, labels, groups, np.stack(small)))
     return found
-
-
-def _margin(checkpoint: Checkpoint) -> float:
-    return FaceSettings.read({"faces": dict(checkpoint.faces)}).margin
 
 
 def unlabelled(one: LabelledRows) -> LabelledRows:

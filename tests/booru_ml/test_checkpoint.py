@@ -227,6 +227,13 @@ def put(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("booru", "preprocess", "channels", value="CMYK"), "channels"),
         (put("booru", "preprocess", "resize", value="stretch"), "resize"),
         (put("booru", "faces", value=7), "booru.faces"),
+        (put("booru", "faces", value={"detector": "eyes"}), "booru.faces.detector"),
+        (put("booru", "faces", value={"detector": "heatmap"}), "wants a heatmap head"),
+        (put("booru", "faces", value={"detector": "none", "treshold": 0.5}), "knows no 'treshold'"),
+        (put("booru", "faces", value={"detector": "none", "threshold": "x"}), "booru.faces.threshold"),
+        (put("booru", "faces", value={"detector": "none", "threshold": True}), "booru.faces.threshold"),
+        (put("booru", "faces", value={"detector": "none", "most": 2.5}), "booru.faces.most"),
+        (put("booru", "faces", value={"detector": "none", "size": 100_000}), "booru.faces.size"),
     ],
 )
 def test_a_wrong_value_is_named(folder: Path, change: Callable[[dict[str, Any]], None], says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from argparse import ArgumentParser
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,7 +284,7 @@ class Command(BooruCommand):
             self.stdout.write(f"  {name}: {found}")
         said, tensors = faces.head(head, module, stages, hidden)
         if not dry_run:
-            settings = dict(checkpoint.faces) | {"detector": "heatmap", "threshold": threshold}
+            settings = asdict(checkpoint.faces) | {"detector": "heatmap", "threshold": threshold}
             self._write(checkpoint, head, said, tensors, faces=settings)
 
     def _write(self, checkpoint: Checkpoint, head: str, said: dict[str, Any], tensors: Any, **more: Any) -> None:

@@ -114,8 +114,8 @@ def test_faces_become_the_checkpoints_detector(checkpoint: Path, data: Path, cro
     assert "pasted crops: recall" in said
     after = Checkpoint.load(checkpoint)
     assert after.heads["faces"].channels == ("centre", "width", "height")
-    assert after.faces["detector"] == "heatmap"
-    assert 0.2 <= after.faces["threshold"] <= 0.5
+    assert after.faces.detector == "heatmap"
+    assert 0.2 <= after.faces.threshold <= 0.5
 
 
 def test_an_encoder_of_one_size_looks_at_the_size_it_was_taught_with(data: Path, tmp_path: Path) -> None:
