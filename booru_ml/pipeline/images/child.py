@@ -33,7 +33,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 PICTURES = 64
 """The most that one child decodes."""
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 60.0
 """After which a child that waits is ended, so that it keeps no memory."""
 
 
