@@ -103,7 +103,7 @@ def _serve(pipe: Connection, following: Any) -> None:
 
     django.setup()
     from booru_ml.pipeline.images import Limits, decode
-    from booru_ml.pipeline.worker import load_engine
+    from booru_ml.pipeline.parts import load_engine
 
     limits = Limits.from_config()
     decode.prepare(limits)

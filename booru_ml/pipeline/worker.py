@@ -14,22 +14,20 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
-from django.db.models.functions import Now
 
-from booru_ml import conf, promotions, registry
+from booru_ml import conf, promotions
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
-from booru_ml.models import Worker as WorkerRow
 from booru_ml.pipeline import doorbell, feeder, leases
 from booru_ml.pipeline.models import Models
 from booru_ml.pipeline.outbox import database
+from booru_ml.pipeline.parts import build_decoders, build_engine, build_query_decoders
+from booru_ml.pipeline.presence import Presence
 from booru_ml.pipeline.queries import Queries
 from booru_ml.pipeline.runner import Runner
-from booru_ml.registry import Selection
 
 logger = logging.getLogger(__name__)
 
@@ -41,48 +39,6 @@ LONGEST_PAUSE = 10.0
 """Most seconds between two tries of a worker that cannot work."""
 DATABASE_PAUSE = 2.0
 """The same while only the database is away: to try again costs next to nothing."""
-
-
-def load_engine(selection: Selection | None = None) -> Any:
-    """The networks that ought to speak, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
-    from threadpoolctl import threadpool_limits
-
-    from booru_ml.nn.engine import Engine
-    from booru_ml.nn.routes import choices_in
-
-    # NumPy's and FAISS's own threads, too: idle ones spin, and take the time of the networks and the decoders.
-    threadpool_limits(config().THREADS)
-    engine = Engine(
-        (selection or registry.wanted()).load(),
-        runtime=config().RUNTIME,
-        device=config().DEVICE,
-        threads=config().THREADS,
-        batch_size=config().BATCH_SIZE,
-        choices=choices_in(config().CACHE_DIR),
-    )
-    engine.warm_up()
-    return engine
-
-
-def build_engine(selection: Selection | None = None) -> Any:
-    """As ``load_engine``, said in the log."""
-    engine = load_engine(selection)
-    logger.info("networks loaded", extra={"routes": list(engine.routes), "pipeline_version": engine.version})
-    return engine
-
-
-def build_decoders() -> Any:
-    """The guarded decode children with the configured limits."""
-    from booru_ml.pipeline.images import DecoderPool, Limits
-
-    return DecoderPool(workers=config().DECODERS, limits=Limits.from_config())
-
-
-def build_query_decoders() -> Any:
-    """One decoder for queries by picture; its process starts with the first of them."""
-    from booru_ml.pipeline.images import DecoderPool
-
-    return DecoderPool(workers=1, limits=conf.queries().limits())
 
 
 class Worker:
@@ -103,14 +59,12 @@ class Worker:
         self._parts = contextlib.ExitStack()
         self._runner: Runner | None = None
         self._busy = threading.Lock()
-        self._presence = threading.Lock()
-        self._left = False
+        self._presence = Presence(self.name)
         self._report = report or (lambda pictures: None)
         self._faults = 0
         self._not_before = 0.0
         self._worked = 0.0
         self._earlier = (0, 0)
-        self._announced = False
 
     @property
     def pictures(self) -> int:
@@ -169,25 +123,16 @@ class Worker:
     def heartbeat(self) -> None:
         """Writes this process's row, forgets processes that have not been seen for an hour, feeds the backfill."""
         runner = self._runner
-        said: dict[str, Any] = {
-            "pipeline_version": runner.version if runner else "",
-            "pictures": self.pictures,
-            "batches": self.batches,
-            "fault": self.fault,
-            "behind": self.models.behind,
-            "last_seen_at": Now(),
-        }
-        if not self._announced:
-            said["started_at"] = Now()
-        rows = WorkerRow.objects.using(database())
         try:
-            with self._presence:
-                if self._left:  # a beat that comes after the leave-taking would bring the row back
-                    return
-                if not rows.filter(name=self.name).update(**said):
-                    rows.bulk_create([WorkerRow(name=self.name, **said)], ignore_conflicts=True)
-            rows.filter(last_seen_at__lt=Now() - timedelta(hours=1)).delete()
-            self._announced = True
+            present = self._presence.beat(
+                pipeline_version=runner.version if runner else "",
+                pictures=self.pictures,
+                batches=self.batches,
+                fault=self.fault,
+                behind=self.models.behind,
+            )
+            if not present:
+                return
             feeder.feed_quietly()
             for chore in conf.chores():  # a board that is never at rest gets on with them, too
                 chore()
@@ -204,9 +149,7 @@ class Worker:
             return
         try:
             self._dismantle()
-            with self._presence:
-                self._left = True
-                WorkerRow.objects.using(database()).filter(name=self.name).delete()
+            self._presence.leave()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the worker's row stays for an hour: %s", error)
         finally:

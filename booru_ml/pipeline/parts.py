@@ -1,0 +1,54 @@
+"""What a worker works with, as the settings have it: the networks, and the decoders. Built where they are used."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from booru_ml import conf, registry
+from booru_ml.conf import config
+from booru_ml.registry import Selection
+
+logger = logging.getLogger(__name__)
+
+
+def load_engine(selection: Selection | None = None) -> Any:
+    """The networks that ought to speak, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
+    from threadpoolctl import threadpool_limits
+
+    from booru_ml.nn.engine import Engine
+    from booru_ml.nn.routes import choices_in
+
+    # NumPy's and FAISS's own threads, too: idle ones spin, and take the time of the networks and the decoders.
+    threadpool_limits(config().THREADS)
+    engine = Engine(
+        (selection or registry.wanted()).load(),
+        runtime=config().RUNTIME,
+        device=config().DEVICE,
+        threads=config().THREADS,
+        batch_size=config().BATCH_SIZE,
+        choices=choices_in(config().CACHE_DIR),
+    )
+    engine.warm_up()
+    return engine
+
+
+def build_engine(selection: Selection | None = None) -> Any:
+    """As ``load_engine``, said in the log."""
+    engine = load_engine(selection)
+    logger.info("networks loaded", extra={"routes": list(engine.routes), "pipeline_version": engine.version})
+    return engine
+
+
+def build_decoders() -> Any:
+    """The guarded decode children with the configured limits."""
+    from booru_ml.pipeline.images import DecoderPool, Limits
+
+    return DecoderPool(workers=config().DECODERS, limits=Limits.from_config())
+
+
+def build_query_decoders() -> Any:
+    """One decoder for queries by picture; its process starts with the first of them."""
+    from booru_ml.pipeline.images import DecoderPool
+
+    return DecoderPool(workers=1, limits=conf.queries().limits())
