@@ -140,6 +140,21 @@ class Priority(OnPictures):
             return priority.measure(paths, waiting=waiting, uploads=uploads, say=say)
 
 
+class Memory(OnPictures):
+    help = "what the workers weigh over thousands of pictures, and whether they grow"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--count", type=int, default=5000, help="pictures to analyse, at least (default 5000)")
+
+    def measure(self, say: Say, options: Options) -> Report:
+        from booru_ml.benchmarks import memory
+
+        _least(1, count=options["count"])
+        with self.paths(options["pictures"]) as paths:
+            return memory.measure(paths, pictures=options["count"], say=say)
+
+
 class Growth(Kind):
     help = "uploads, claims and stores as the job table grows, and how the database plans them"
 
@@ -264,6 +279,7 @@ KINDS: dict[str, Kind] = {
     "pipeline": Pipeline(),
     "scaling": Scaling(),
     "priority": Priority(),
+    "memory": Memory(),
     "growth": Growth(),
     "forward": Forward(),
     "index": Index(),

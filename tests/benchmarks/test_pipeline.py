@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from PIL import Image
+
+from booru_ml.benchmarks import memory
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +70,30 @@ def test_every_core_gets_a_worker_and_a_database(tmp_path: Path, pictures: Path)
         assert report[f"{name}one_img_s"] > 0
         ratio = report[f"{name}all_img_s"] / report[f"{name}one_img_s"]
         assert report[f"{name}ratio"] == pytest.approx(ratio, rel=0.02)
+
+
+def test_workers_are_weighed_until_enough_pictures_were_seen(tmp_path: Path, monkeypatch) -> None:
+    board = MagicMock(names=["a.png", "b.png"])
+    board.upload.side_effect = lambda names: list(range(len(names)))
+    workers = MagicMock()
+    workers.__enter__.return_value.pss_mib.side_effect = [float(number) for number in range(300, 400)]
+    monkeypatch.setattr(memory, "stage", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(memory, "CeleryWorkers", lambda *args, **kwargs: workers)
+    monkeypatch.setattr(memory, "Board", lambda *args: board)
+    monkeypatch.setattr(memory, "Posts", MagicMock)
+    found = memory.measure([Path("a.png"), Path("b.png")], pictures=55)
+    assert found["pictures"] == 60
+    assert board.upload.call_count == board.wait.call_count == board.clear.call_count == 10
+    assert found["pss_mib_most"] == 309
+
+
+def test_a_leak_shows_and_the_warm_up_does_not() -> None:
+    seen = [100 * number for number in range(1, 41)]
+    steady = memory.report(seen, [300, 350, 380, 400, *[400.0] * 36])
+    leaking = memory.report(seen, [300, 350, 380, 400, *(400 + number / 50 for number in seen[4:])])
+    assert (steady["pss_mib_first"], steady["pss_mib_last"], steady["growth_mib_per_thousand"]) == (400, 400, 0)
+    assert leaking["growth_mib_per_thousand"] == pytest.approx(20)
+    assert leaking["pss_mib_last"] > leaking["pss_mib_first"] + 50
 
 
 def test_growth_is_measured_by_real_claims_and_stores(tmp_path: Path) -> None:
