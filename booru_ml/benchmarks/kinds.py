@@ -194,7 +194,6 @@ class Forward(OnPictures):
     def measure(self, say: Say, options: Options) -> Report:
         from booru_ml.benchmarks import forward
         from booru_ml.checkpoint import Checkpoint
-        from booru_ml.errors import BooruError
 
         if min(options["sizes"]) < 1 or options["seconds"] <= 0:
             raise CommandError("--sizes are 1 or more, --seconds more than 0.")
@@ -206,13 +205,10 @@ class Forward(OnPictures):
             seconds=options["seconds"],
             compiled=options["compiled"],
         )
-        try:
-            if options["arch"]:
-                return {"rows": self._beside_bare(setting, options)}
-            folders = [Checkpoint.load(folder) for folder in known.CHECKPOINTS]
-            return {"rows": [row for folder in folders for row in forward.routes(folder, setting, say)]}
-        except BooruError as error:
-            raise CommandError(error.message) from error
+        if options["arch"]:
+            return {"rows": self._beside_bare(setting, options)}
+        folders = [Checkpoint.load(folder) for folder in known.CHECKPOINTS]
+        return {"rows": [row for folder in folders for row in forward.routes(folder, setting, say)]}
 
     def _beside_bare(self, setting: Any, options: Options) -> list[dict[str, Any]]:
         from booru_ml.benchmarks import forward

@@ -16,7 +16,7 @@ import numpy as np
 
 from booru_ml.benchmarks import tree
 from booru_ml.conf import config
-from booru_ml.pipeline.images.zygote import LARGE_PAGES
+from booru_ml.pipeline.images.zygote import ALLOCATOR
 from booru_ml.types import Picture
 
 # New processes rather than forks, since only at its start does one take the allocator's setting that decoders have.
@@ -58,7 +58,7 @@ class Crew:
         return perf_counter() - begun
 
     def __enter__(self) -> Self:
-        with _environment(LARGE_PAGES):
+        with _environment(ALLOCATOR):
             for _ in range(cores()):
                 pipe, theirs = _context.Pipe()
                 process = _context.Process(target=_serve, args=(theirs, self._next), daemon=True)
