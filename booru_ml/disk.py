@@ -14,8 +14,13 @@ from booru_ml.errors import Unavailable
 def whole(path: Path) -> Iterator[Path]:
     """Where to write what takes the place of ``path`` when the block ends well; else what stood there stays.
 
-    Raises ``Unavailable`` where nothing can be written.
+    Nothing takes the place of a device or a pipe (``/dev/stdout``), which is written to as it is. Raises
+    ``Unavailable`` where nothing can be written.
     """
+    if is_stream(path):
+        with writing(path):
+            yield path
+        return
     partial = path.with_name(f".partial-{path.name}")  # the ending stays, by which drawings know their format
     with writing(path):
         try:
@@ -24,6 +29,11 @@ def whole(path: Path) -> Iterator[Path]:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)  # room for others
+
+
+def is_stream(path: Path) -> bool:
+    """Whether it stands there and is neither a file nor a folder."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager

@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from booru_ml.checkpoint import files, labels, schema
+from booru_ml.checkpoint import backbone, files, labels, values
+from booru_ml.checkpoint.backbone import Preprocess
 from booru_ml.checkpoint.faces import FaceSettings
 from booru_ml.checkpoint.files import Folder, pin
+from booru_ml.checkpoint.heads import Head, HeadKind, Label, Pool
+from booru_ml.checkpoint.heads import head as read_head
 from booru_ml.checkpoint.labels import Curve
-from booru_ml.checkpoint.schema import Head, HeadKind, Label, Pool, Preprocess
 from booru_ml.types import Category
 
 __all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "join_versions", "pin", "read_version"]
@@ -67,7 +69,7 @@ class Checkpoint:
         booru = config.get("booru")
         if booru is not None and (not isinstance(booru, dict) or booru.get("format") != FORMAT):
             source.fail(f"booru.format must be {FORMAT}. Another release of the project may read this folder")
-        architecture, model_args, num_classes = schema.architecture(config, source.fail)
+        architecture, model_args, num_classes = backbone.architecture(config, source.fail)
         shapes = tensor_shapes(source, files.WEIGHTS)
         if booru is not None:
             heads = _declared(source, booru)
@@ -75,7 +77,7 @@ class Checkpoint:
         else:
             heads, thresholds = _implied(source, config, shapes)
         name = str((booru or {}).get("name") or source.path.name.lower())
-        if not schema.NAME.fullmatch(name):
+        if not values.NAME.fullmatch(name):
             source.fail(f"the name {name[:60]!r} must be lower-case letters, digits, '.', '_', '-', at most 40")
         digest = hashlib.sha256()
         for file in files.IDENTITY:
@@ -88,7 +90,7 @@ class Checkpoint:
             architecture=architecture,
             model_args=model_args,
             num_classes=num_classes,
-            preprocess=schema.preprocess(config, wd=files.WD_LABELS in source, fail=source.fail),
+            preprocess=backbone.preprocess(config, wd=files.WD_LABELS in source, fail=source.fail),
             heads=heads,
             thresholds=thresholds,
             calibration=labels.read_calibration(source, {h.name for h in heads.values() if h.scored}),
@@ -181,7 +183,7 @@ def _declared(source: Folder, booru: Mapping[str, Any]) -> dict[str, Head]:
         source.fail(f"{files.LABELS} names heads that config.json does not: {', '.join(sorted(strange))}")
     heads: dict[str, Head] = {}
     for name, value in said.items():
-        heads[name] = schema.head(name, value, named.get(name, ()), heads, source.fail)
+        heads[name] = read_head(name, value, named.get(name, ()), heads, source.fail)
     return heads
 
 

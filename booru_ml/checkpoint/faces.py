@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from booru_ml.checkpoint.schema import Fail
+from booru_ml.checkpoint.values import Fail
 
 DETECTORS = ("heatmap", "animeface", "none")
 _BOUNDS = {"size": (64, 640), "threshold": (0, 1), "most": (1, 256), "overlap": (0, 1), "margin": (0.5, 4)}

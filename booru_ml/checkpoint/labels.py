@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise, product
 
 from booru_ml.checkpoint.files import CALIBRATION, LABELS, THRESHOLDS, WD_LABELS, Folder
-from booru_ml.checkpoint.schema import Label
+from booru_ml.checkpoint.heads import Label
 from booru_ml.types import Category
 
 # The numbers that published label files use for Danbooru's categories; 9 is theirs for the four ratings.

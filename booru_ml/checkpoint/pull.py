@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from booru_ml.checkpoint import archives, files, pin, schema
+from booru_ml.checkpoint import archives, files, pin, values
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.shelf import Shelf
 from booru_ml.errors import CheckpointError, InvalidInput
@@ -148,7 +148,7 @@ def _is(path: Path, item: Any) -> bool:
 
 def _folder_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).lstrip(".-_")[:40]
-    if not schema.NAME.fullmatch(name):
+    if not values.NAME.fullmatch(name):
         raise InvalidInput(f"{text[:60]!r} makes no name for a checkpoint. Give one with --name.")
     return name
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from booru_ml.checkpoint.schema import Statistic
+from booru_ml.checkpoint.heads import Statistic
 from booru_ml.errors import CheckpointError, InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import linear, scores, softmax
@@ -191,6 +191,12 @@ def _cut(material: Material, truth: Index, options: Options) -> list[cutting.Fol
         cutting.check(material.groups, fold)
         if strange := set(truth[fold.asked].tolist()) - set(truth[fold.fitted].tolist()):
             raise InvalidInput(f"{len(strange)} classes of split test are not in split train; they cannot be known.")
+        if np.bincount(truth[fold.fitted]).max() < 2:
+            raise InvalidInput(
+                "There is one picture of each class to learn from, and how sure an answer is takes a second one to "
+                "find out: ask with --most 2 or more. What one picture teaches is measured by booru_evaluate fewshot "
+                "--shots 1."
+            )
     return cut
 
 

@@ -16,7 +16,7 @@ from booru_ml.evaluation.measured import Measured, load, plain
 from booru_ml.evaluation.quality import Quality
 from booru_ml.evaluation.rating import RatingTask
 from booru_ml.evaluation.tags import Tags
-from booru_ml.evaluation.task import Answer, Options, Say, Task
+from booru_ml.evaluation.task import Answer, Options, Say, Task, natural
 
 ASKED: dict[str, type[Measured]] = {task.name: task for task in (Characters, Artist, Quality, Tags, RatingTask)}
 
@@ -30,7 +30,7 @@ class Compare(Task):
         parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="as that task takes it")
         parser.add_argument("--model", required=True, metavar="M", help="the first model: folder or name")
         parser.add_argument("--against", required=True, metavar="M", help="the second one")
-        parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap; default: %(default)s")
+        parser.add_argument("--seed", type=natural, default=0, help="of folds and bootstrap; default: %(default)s")
         parser.add_argument(
             "--with",
             dest="more",

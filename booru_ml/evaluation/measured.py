@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation.intervals import RESAMPLES, Interval, Metric, bootstrap
-from booru_ml.evaluation.task import Answer, Options, Say, Task
+from booru_ml.evaluation.task import Answer, Options, Say, Task, natural, positive
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -55,11 +55,11 @@ class Measured(Task):
             help="a checkpoint folder, or the name of one that ships"
             + ("" if self.model is None else "; default: %(default)s"),
         )
-        parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap; default: %(default)s")
+        parser.add_argument("--seed", type=natural, default=0, help="of folds and bootstrap; default: %(default)s")
         parser.add_argument(
-            "--resamples", type=int, default=self.resamples, help="of the bootstrap; default: %(default)s"
+            "--resamples", type=positive, default=self.resamples, help="of the bootstrap; default: %(default)s"
         )
-        parser.add_argument("--threads", type=int, default=1)
+        parser.add_argument("--threads", type=positive, default=1)
 
     @abstractmethod
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.evaluation import calibration
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation.answers import Index, Names, Table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import calibration, scores
 from booru_ml.evaluation.answers import Answers, Table

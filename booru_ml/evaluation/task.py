@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+MOST = 2**31 - 1
+"""The largest number that an argument takes."""
 
 Say = Callable[[str], Any]
 Options = Mapping[str, Any]
@@ -21,6 +24,22 @@ class Answer:
     report: Mapping[str, Any]
     lines: Sequence[str]
     draw: Callable[[Path], None] | None = None
+
+
+def positive(text: str) -> int:
+    """How many, as an argument gives it. Raises argparse's error."""
+    return _number(text, 1)
+
+
+def natural(text: str) -> int:
+    """What random numbers begin with, as an argument gives it. Raises argparse's error."""
+    return _number(text, 0)
+
+
+def _number(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= MOST):
+        raise ArgumentTypeError(f"{text[:40]!r} is no whole number from {least} to {MOST}")
+    return int(text)
 
 
 class Task(ABC):

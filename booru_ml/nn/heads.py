@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from booru_ml.checkpoint.schema import Head, HeadKind
+from booru_ml.checkpoint.heads import Head, HeadKind
 from booru_ml.errors import CheckpointError
 from booru_ml.nn.style import Statistics
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from booru_ml.checkpoint import files
-from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.errors import CheckpointError
 from booru_ml.nn import backbones, heads, tensors
 from booru_ml.nn.backbones import Backbone

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from booru_ml.checkpoint.schema import MOMENTS, WIDEST, Statistic
+from booru_ml.checkpoint.heads import MOMENTS, WIDEST, Statistic
 
 EPSILON = 1e-6
 THIRDS = ("upper", "middle", "lower")

@@ -24,7 +24,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One label's scores: mean, 90th and 99th percentile, maximum."""
+    """One label's scores: mean, 90th and 99th percentile, maximum; and the share of pictures that reach ``threshold``,
+    the checkpoint's own for it, where there is one."""
 
     head: str
     label: str
@@ -32,6 +33,8 @@ class Line:
     high: float
     higher: float
     highest: float
+    threshold: float | None
+    reached: float | None
 
 
 def survey(checkpoint: Checkpoint, paths: Iterable[Path]) -> Iterator[Line]:
@@ -47,7 +50,9 @@ def survey(checkpoint: Checkpoint, paths: Iterable[Path]) -> Iterator[Line]:
         table = calibrated(checkpoint, head.name, np.concatenate([answer[head.name] for answer in answers]))
         for label, values in zip(head.labels, table.T, strict=True):
             high, higher, highest = (float(value) for value in np.quantile(values, [0.9, 0.99, 1.0]))
-            yield Line(head.name, label.name, float(values.mean()), high, higher, highest)
+            least = checkpoint.thresholds.get(head.name, {}).get(label.name)
+            reached = None if least is None else float((values >= least).mean())
+            yield Line(head.name, label.name, float(values.mean()), high, higher, highest, least, reached)
 
 
 def pictures(folders: Sequence[Path], *, most: int) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from booru_ml.checkpoint.schema import HeadKind
+from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.errors import CheckpointError
 from booru_ml.nn.routes import ROUTES, open_session, torch_installed
 from booru_ml.nn.transforms import fit

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from booru_ml.checkpoint import Checkpoint, files, pin, schema
+from booru_ml.checkpoint import Checkpoint, files, pin, values
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.labels import NUMBERED, Curve
 from booru_ml.disk import writing
@@ -42,7 +42,7 @@ class Draft:
 def check_place(target: Path) -> None:
     """Whether a checkpoint can be written there: to be asked before long work. Raises ``InvalidInput``."""
     name = target.name.lower()
-    if not schema.NAME.fullmatch(name):
+    if not values.NAME.fullmatch(name):
         raise InvalidInput(
             f"The folder {str(target)!r} names the checkpoint, and {name[:60]!r} is no name for one: letters a to z, "
             "digits, '.', '_' and '-', at most 40."

@@ -35,7 +35,7 @@ Examine = Callable[[Learner], Mapping[str, float]]
 
 
 class Log(Protocol):
-    """Who is told the figures: TensorBoard's writer."""
+    """Who is told the figures."""
 
     def add_scalar(self, tag: str, value: float, step: int) -> None: ...
 

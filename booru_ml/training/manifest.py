@@ -64,7 +64,8 @@ def read(
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
     listed = (folder / MANIFEST).is_file()
     samples = _from_manifest(folder, label, group, faces, several) if listed else _from_subfolders(folder)
-    if split is not None and any(sample.split for sample in samples):
+    split = split and _split(split, "--split")
+    if split and any(sample.split for sample in samples):
         samples = [sample for sample in samples if sample.split == split]
     if several:
         samples = [replace(sample, tags=_words(sample.label)) for sample in samples]
@@ -119,7 +120,7 @@ def rows(folder: Path, *columns: str) -> Iterator[tuple[Path, dict[str, str], st
             )
         for row in table:
             where = f"{manifest}, line {table.line_num}"
-            if "\0" in row["path"] or not (path := (home / row["path"]).resolve()).is_relative_to(home):
+            if "\0" in row["path"] or not (path := _named_picture(home, row["path"])).is_relative_to(home):
                 raise InvalidInput(f"{where}: {row['path']!r} leads out of the folder.")
             yield path, row, where
 
@@ -152,10 +153,17 @@ def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: b
         rejected = _words(row["rejected"]) if several and "rejected" in row else None
         told = bool(name or rejected) or (several and rejected is None)
         if told and found:
-            together = row.get(group, "").strip() or row["path"]
+            together = row.get(group, "").strip() or path.relative_to(folder.resolve()).as_posix()
             split = _split(row.get("split", ""), where)
             samples.append(Sample(path, name, together, split, found[0], rejected=rejected))
     return samples
+
+
+def _named_picture(home: Path, said: str) -> Path:
+    """The picture that a cell names, perhaps as Windows writes it or with spaces around; links are followed, so that
+    one picture has one path."""
+    ways = [(home / way).resolve() for way in (said, said.strip(), said.strip().replace("\\", "/"))]
+    return next((path for path in ways if path.is_file()), ways[0])
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -172,9 +180,19 @@ def _split(text: str, where: str) -> str:
 
 
 def _from_subfolders(folder: Path) -> list[Sample]:
-    """Hidden files and folders are what systems and viewers left there: previews, caches."""
+    """A picture's class is the first folder on the way to it, however deep it lies. Hidden files and folders are what
+    systems and viewers left there: previews, caches."""
     return [
-        Sample(path, path.parent.name, str(path))
-        for path in sorted(folder.glob("[!.]*/[!.]*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        Sample(path, home.name, _real_path(path, folder))
+        for home in sorted(folder.glob("[!.]*/"))
+        for path in sorted(home.rglob("[!.]*"))
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(home).parts)
+        and path.is_file()
     ]
+
+
+def _real_path(path: Path, folder: Path) -> str:
+    """One name for a picture, by whatever links it is listed."""
+    home, target = folder.resolve(), path.resolve()
+    return str(folder / target.relative_to(home) if target.is_relative_to(home) else target)

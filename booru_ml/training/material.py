@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from booru_ml.checkpoint.faces import FaceSettings
-from booru_ml.checkpoint.schema import Label
+from booru_ml.checkpoint.heads import Label
 from booru_ml.errors import InvalidInput
 from booru_ml.progress import track
 from booru_ml.training import manifest

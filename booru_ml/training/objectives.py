@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from booru_ml.checkpoint.schema import Head, HeadKind
+from booru_ml.checkpoint.heads import Head, HeadKind
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.backbones import Backbone
 from booru_ml.nn.heads import Scored, probabilities

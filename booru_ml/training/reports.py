@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics
 
-from booru_ml.checkpoint.schema import HeadKind, Label
+from booru_ml.checkpoint.heads import HeadKind, Label
 from booru_ml.disk import whole
 from booru_ml.evaluation.scores import FEW, MANY
 from booru_ml.training.runs import Curve, write_table

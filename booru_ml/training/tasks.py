@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics
 
-from booru_ml.checkpoint.schema import HeadKind, Label
+from booru_ml.checkpoint.heads import HeadKind, Label
 from booru_ml.errors import InvalidInput
 from booru_ml.training.manifest import Sample
 from booru_ml.training.ordinal import agreement

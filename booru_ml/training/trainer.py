@@ -21,6 +21,7 @@ from booru_ml.nn.verification import verify
 from booru_ml.nn.writing import Draft, write
 from booru_ml.training import loop, reports
 from booru_ml.training.architectures import Start
+from booru_ml.training.events import Events
 from booru_ml.training.material import Material, material, seen
 from booru_ml.training.objectives import Answering, Frozen, Learner, Objective
 from booru_ml.training.pictures import Deal
@@ -76,12 +77,10 @@ class Bench:
                 with contextlib.suppress(OSError):  # a full disk: was told of by what matters more, or will be
                     log.close()
 
-    def _log(self, run: Run) -> Any:
-        from torch.utils.tensorboard import SummaryWriter
-
+    def _log(self, run: Run) -> Events:
         with writing(run.logs):
             # A run that goes on draws its curves anew, from the first epoch.
-            return SummaryWriter(str(run.logs), purge_step=1 if run.load() else None)
+            return Events(run.logs, anew=run.load() is not None)
 
 
 def preprocess(start: Start, settings: Settings) -> Preprocess:

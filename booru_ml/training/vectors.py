@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from booru_ml.checkpoint import schema
+from booru_ml.checkpoint import heads
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.heads import Vector
 from booru_ml.training import channels, manifest
@@ -68,7 +68,7 @@ def declare(name: str, said: Mapping[str, Any]) -> Head:
     def fail(message: str) -> None:
         raise InvalidInput(f"{message}.")
 
-    return schema.head(name, said, (), {}, fail)
+    return heads.head(name, said, (), {}, fail)
 
 
 def untaught(checkpoint: Checkpoint, declared: Head, sets: Mapping[str, Sequence[Sample]]) -> Vector:

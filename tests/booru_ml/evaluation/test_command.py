@@ -69,7 +69,7 @@ def test_artists_are_told_by_characters_that_were_not_shown(checkpoint: Path, da
 
 
 def test_a_vision_transformer_is_asked_by_its_one_wide_map(data: Path, tmp_path: Path) -> None:
-    from booru_ml.checkpoint.schema import WIDEST
+    from booru_ml.checkpoint.heads import WIDEST
     from booru_ml.evaluation import artist
     from booru_ml.training import manifest
     from tests.booru_ml.nn import builders
@@ -128,8 +128,9 @@ def test_folds_deal_out_of_as_many_groups_as_there_are(
     assert figures["pictures"] == 36
     assert "learned from 24 pictures" in said
     assert set(looked) == {f"someone{n:02}/{k}.png" for n in range(12) for k in (0, 2, 3)}
-    with pytest.raises(CommandError, match="--most is 1 or more"):
-        evaluate("characters", "--data", folder, "--model", checkpoint, "--most", 0)
+    for most, told in ((0, "--most is 1 or more"), (1, "--most 2 or more.*fewshot --shots 1")):
+        with pytest.raises(CommandError, match=told):
+            evaluate("characters", "--data", folder, "--model", checkpoint, "--most", most)
 
 
 def test_a_stored_temperature_is_served(checkpoint: Path, data: Path, tmp_path: Path) -> None:

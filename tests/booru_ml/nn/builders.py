@@ -11,7 +11,7 @@ import timm
 import torch
 
 from booru_ml.checkpoint import Checkpoint, pin
-from booru_ml.checkpoint.schema import head as read_head
+from booru_ml.checkpoint.heads import head as read_head
 from booru_ml.nn import backbones
 from booru_ml.nn.network import Network
 from booru_ml.nn.writing import Draft, write
@@ -64,7 +64,7 @@ LABELS = [
 
 def every_head(folder: Path, *, seed: int = 1) -> Checkpoint:
     """A small backbone with a head of every kind, all weights random."""
-    from booru_ml.checkpoint.schema import Label
+    from booru_ml.checkpoint.heads import Label
     from booru_ml.types import Category
 
     torch.manual_seed(seed)

@@ -17,7 +17,7 @@ def maps(*shape: int, seed: int = 0) -> Any:
 
 
 def correlated(channels: int, widest: int = 128) -> Any:
-    from booru_ml.checkpoint.schema import Statistic
+    from booru_ml.checkpoint.heads import Statistic
     from booru_ml.nn.style import Statistics
 
     return Statistics({2: channels}, [2], kinds=(Statistic.CORRELATIONS,), widest=widest)
@@ -33,7 +33,7 @@ def test_correlations_are_those_of_each_two_channels() -> None:
 def test_what_is_taken_is_joined_stage_by_stage() -> None:
     import torch
 
-    from booru_ml.checkpoint.schema import Statistic
+    from booru_ml.checkpoint.heads import Statistic
     from booru_ml.nn.style import Statistics, moments
 
     seen = {1: maps(2, 3, 8, 8), 2: maps(2, 5, 4, 4, seed=1)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -146,5 +147,6 @@ def test_the_command_surveys_a_folder(tmp_path: Path) -> None:
     said = run("survey", str(CHECKPOINTS / "nsfwjs"), "--data", str(tmp_path))
     assert "3 pictures" in said
     assert said.count("rating") == 4
+    assert re.search(r"medium +photo .+ (0|100)\.00% of 0\.998\n", said)
     with pytest.raises(CommandError, match="holds no pictures"):
         run("survey", str(CHECKPOINTS / "nsfwjs"), "--data", str(CHECKPOINTS))

@@ -28,7 +28,7 @@ def models_dir(settings, tmp_path, monkeypatch):
 
 
 def test_added_tried_promoted_and_rolled_back(models_dir, folder, upload, capsys, monkeypatch):
-    monkeypatch.setattr("os.nice", lambda increment: increment)
+    monkeypatch.setattr("tagging.management.commands.booru_shadow.stand_back", lambda: None)
     before = registry.pipeline_version()
     call_command("booru_model", "add", str(folder()))
     row = ModelVersion.objects.get(verified_at__isnull=False)

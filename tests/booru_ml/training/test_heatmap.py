@@ -11,7 +11,7 @@ from booru_ml.types import Box
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from booru_ml.checkpoint.schema import Head, HeadKind  # noqa: E402
+from booru_ml.checkpoint.heads import Head, HeadKind  # noqa: E402
 from booru_ml.nn.faces import read_heatmaps  # noqa: E402
 from booru_ml.nn.heads import Heatmap  # noqa: E402
 from booru_ml.training import heatmap  # noqa: E402

@@ -27,6 +27,22 @@ def test_a_picture_without_a_group_is_its_own(tmp_path: Path) -> None:
     assert [sample.group for sample in manifest.read(folder, label="character")] == ["a.png", "b.png"]
 
 
+def test_one_picture_by_whatever_path_or_link_is_one_group(tmp_path: Path) -> None:
+    (tmp_path / "saber").mkdir()
+    (tmp_path / "saber" / "a.png").touch()
+    (tmp_path / "saber" / "b.png").symlink_to("a.png")
+    assert {sample.group for sample in manifest.read(tmp_path, label="character")} == {str(tmp_path / "saber/a.png")}
+    cells = ["saber/a.png", "./saber/a.png", "saber/../saber/b.png", "saber\\a.png", " saber/a.png ", "saber/a.png"]
+    lines = [f"{cell},saber" for cell in (*cells, tmp_path / "saber/a.png")]
+    samples = manifest.read(written(tmp_path, "\n".join(["path,character", *lines])), label="character")
+    assert {(sample.path, sample.group) for sample in samples} == {(tmp_path / "saber/a.png", "saber/a.png")}
+
+
+def test_a_split_is_asked_for_by_any_of_its_names(tmp_path: Path) -> None:
+    folder = written(tmp_path, "path,character,split\na.png,x,validation\nb.png,x,test\n")
+    assert [sample.path.name for sample in manifest.read(folder, label="character", split="Validation")] == ["a.png"]
+
+
 def test_a_row_without_a_label_is_left_out(tmp_path: Path) -> None:
     folder = written(tmp_path, "path,character\na.png,saber\nb.png,\n")
     assert len(manifest.read(folder, label="character")) == 1
@@ -67,12 +83,14 @@ def test_what_a_spreadsheet_saves_is_read(tmp_path: Path) -> None:
 
 
 def test_subfolders_are_classes_and_what_is_hidden_is_none(tmp_path: Path) -> None:
-    for name in ("saber", ".previews"):
-        (tmp_path / name).mkdir()
+    for name in ("saber", ".previews", "saber/2024/summer", "saber/.cache"):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "1.png").touch()
     (tmp_path / "saber" / "._1.png").touch()
     (tmp_path / "saber" / "notes.txt").touch()
-    assert [sample.label for sample in manifest.read(tmp_path, label="character")] == ["saber"]
+    found = manifest.read(tmp_path, label="character")
+    assert [sample.label for sample in found] == ["saber", "saber"]
+    assert [str(sample.path.relative_to(tmp_path)) for sample in found] == ["saber/1.png", "saber/2024/summer/1.png"]
 
 
 def test_thinning() -> None:

@@ -38,7 +38,7 @@ def test_thresholds_rise_and_probabilities_add_up() -> None:
 
 
 def test_the_network_answers_the_same() -> None:
-    from booru_ml.checkpoint.schema import HeadKind
+    from booru_ml.checkpoint.heads import HeadKind
     from booru_ml.nn.heads import probabilities
 
     head = fit(*graded(), count=4)
