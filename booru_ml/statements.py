@@ -84,15 +84,19 @@ def update(rows: QuerySet[Any], **values: Any) -> UpdateQuery:
     return cast(UpdateQuery, query)
 
 
+def prepared(made: QuerySet[Any] | UpdateQuery, using: str = "") -> Statement:
+    """What ``made`` would execute, ready to be executed often."""
+    query, using = (made.query, using or made.db) if isinstance(made, QuerySet) else (made, using)
+    sql, params = query.get_compiler(using).as_sql()
+    return Statement(using, sql, tuple(params))
+
+
 def kept(
     build: Callable[Concatenate[str, P], QuerySet[Any] | UpdateQuery],
 ) -> Callable[Concatenate[str, P], Statement]:
     """Calls ``build(using, …)`` for a statement that was not asked for before."""
 
     def statement(using: str, *args: P.args, **kwargs: P.kwargs) -> Statement:
-        made = build(using, *args, **kwargs)
-        query = made.query if isinstance(made, QuerySet) else made
-        sql, params = query.get_compiler(using).as_sql()
-        return Statement(using, sql, tuple(params))
+        return prepared(build(using, *args, **kwargs), using)
 
     return cast(Callable[Concatenate[str, P], Statement], cache(statement))

@@ -20,6 +20,7 @@ from booru_ml.checkpoint import Checkpoint
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import outbox
+from booru_ml.statements import prepared
 from booru_ml.types import Analysis, Finding, FloatArray
 
 EARLIER_POSTS = 3000
@@ -103,7 +104,8 @@ class Board:
         """Until all are done. Raises ``CommandError`` with what became of them where they are not, in time."""
         patience = time.monotonic() + PATIENCE_SECONDS
         rows = AnalysisJob.objects.filter(pk__in=jobs)
-        while (done := rows.filter(state=State.DONE).count()) < len(jobs):
+        finished = prepared(rows.filter(state=State.DONE).values_list("pk"))  # asked often, on cores that are measured
+        while (done := len(finished.rows())) < len(jobs):
             check()
             if time.monotonic() > patience:
                 states = list(rows.exclude(state=State.DONE).values_list("state", "code", "message")[:5])

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.module_loading import import_string
 
+from booru_ml.benchmarks.kind import Kind, OnPictures, Options, Report, Say, least
 from booru_ml.benchmarks.limit import cores
 from booru_ml.conf import config
-
-Say = Callable[[str], Any]
-Report = dict[str, Any]
-Options = Mapping[str, Any]
-
-
-class Kind(ABC):
-    """One measurement. Its modules are imported when it runs: they bring the networks along."""
-
-    help: ClassVar[str]
-
-    def add_arguments(self, parser: ArgumentParser) -> None:  # noqa: B027 - most have some, none must
-        pass
-
-    @abstractmethod
-    def measure(self, say: Say, options: Options) -> Report:
-        """The report that ``--json`` prints. Raises ``CommandError``."""
-
-    def lines(self, report: Report) -> Iterator[str]:
-        for name, value in report.items():
-            yield f"{name:<24}{'–' if value is None else value}"
-
-    def judge(self, report: Report, options: Options) -> None:  # noqa: B027 - only where a bar can be set
-        """Raises ``CommandError`` where the report is worse than what was asked for."""
-
-
-class OnPictures(Kind):
-    """Measured on drawings, or on a folder of one's own."""
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--pictures", type=Path, metavar="DIR", help="your own instead of drawings")
-
-    @contextmanager
-    def paths(self, folder: Path | None, **options: Any) -> Iterator[list[Path]]:
-        from booru_ml.benchmarks import pictures
-
-        with TemporaryDirectory(prefix="booru-bench-") as scratch:
-            yield pictures.found(folder) if folder else pictures.drawn(Path(scratch), **options)
 
 
 class Upload(Kind):
@@ -66,7 +26,7 @@ class Upload(Kind):
     def measure(self, say: Say, options: Options) -> Report:
         from booru_ml.benchmarks import upload
 
-        _least(2, rounds=options["rounds"])
+        least(2, rounds=options["rounds"])
         return upload.measure(options["rounds"], say=say)
 
     def lines(self, report: Report) -> Iterator[str]:
@@ -98,8 +58,8 @@ class Pipeline(OnPictures):
         from booru_ml.benchmarks import pipeline
 
         rounds, uploads = options["rounds"], options["uploads"]
-        _least(1, rounds=rounds)
-        _least(2, uploads=uploads)
+        least(1, rounds=rounds)
+        least(2, uploads=uploads)
         with_naive = not options["without_naive"] and find_spec("torch") is not None
         if not with_naive and not options["without_naive"]:
             say("The naive way is left out: it needs torch (pip install 'booru-ml[train]').")
@@ -117,7 +77,7 @@ class Scaling(OnPictures):
     def measure(self, say: Say, options: Options) -> Report:
         from booru_ml.benchmarks import scaling
 
-        _least(1, rounds=options["rounds"])
+        least(1, rounds=options["rounds"])
         with self.paths(options["pictures"]) as paths:
             return scaling.measure(paths, rounds=options["rounds"], say=say)
 
@@ -134,8 +94,8 @@ class Priority(OnPictures):
         from booru_ml.benchmarks import priority
 
         waiting, uploads = options["waiting"], options["uploads"]
-        _least(2 * config().BATCH_SIZE * cores(), waiting=waiting)
-        _least(2, uploads=uploads)
+        least(2 * config().BATCH_SIZE * cores(), waiting=waiting)
+        least(2, uploads=uploads)
         with self.paths(options["pictures"]) as paths:
             return priority.measure(paths, waiting=waiting, uploads=uploads, say=say)
 
@@ -150,9 +110,28 @@ class Memory(OnPictures):
     def measure(self, say: Say, options: Options) -> Report:
         from booru_ml.benchmarks import memory
 
-        _least(1, count=options["count"])
+        least(1, count=options["count"])
         with self.paths(options["pictures"]) as paths:
             return memory.measure(paths, pictures=options["count"], say=say)
+
+
+class Shadow(OnPictures):
+    help = "what a model on trial costs live uploads"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds with it and without (default 5)")
+        parser.add_argument("--uploads", type=int, default=20, help="single uploads of each round (default 20)")
+        parser.add_argument("--candidate", type=Path, metavar="DIR", help="its checkpoint; default: booru-lite's twin")
+
+    def measure(self, say: Say, options: Options) -> Report:
+        from booru_ml.benchmarks import shadow
+
+        asked = {name: options[name] for name in ("rounds", "uploads", "candidate")}
+        least(1, rounds=asked["rounds"])
+        least(2, uploads=asked["uploads"])
+        with self.paths(options["pictures"]) as paths:
+            return shadow.measure(paths, say=say, **asked)
 
 
 class Growth(Kind):
@@ -165,7 +144,7 @@ class Growth(Kind):
     def measure(self, say: Say, options: Options) -> Report:
         from booru_ml.benchmarks import growth
 
-        _least(1, sizes=min(options["sizes"]))
+        least(1, sizes=min(options["sizes"]))
         return growth.measure(options["sizes"], say=say)
 
     def lines(self, report: Report) -> Iterator[str]:
@@ -252,8 +231,8 @@ class Index(Kind):
         parser.add_argument("--before", type=int, default=2000, help="vectors there are before (default 2000)")
 
     def measure(self, say: Say, options: Options) -> Report:
-        _least(1000, sizes=min(options["sizes"]))
-        _least(8, dimensions=min(options["dimensions"]))
+        least(1000, sizes=min(options["sizes"]))
+        least(8, dimensions=min(options["dimensions"]))
         if options["rate"] <= 0 or options["seconds"] < 0 or options["before"] < 1:
             raise CommandError("--rate is more than 0, --seconds 0 or more, --before 1 or more.")
         asked = {name: options[name] for name in ("dimensions", "sizes", "without")}
@@ -276,6 +255,7 @@ KINDS: dict[str, Kind] = {
     "scaling": Scaling(),
     "priority": Priority(),
     "memory": Memory(),
+    "shadow": Shadow(),
     "growth": Growth(),
     "forward": Forward(),
     "index": Index(),
@@ -284,9 +264,3 @@ KINDS: dict[str, Kind] = {
 
 def _arms(report: Report) -> dict[str, dict[str, float]]:
     return {name: arm for name, arm in report.items() if isinstance(arm, dict)}
-
-
-def _least(least: int, **asked: int) -> None:
-    for name, value in asked.items():
-        if value < least:
-            raise CommandError(f"--{name} is {least} or more.")

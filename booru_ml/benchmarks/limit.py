@@ -113,7 +113,7 @@ def _serve(pipe: Connection, following: Any) -> None:
         while True:
             paths, batch = pipe.recv()
             for mine in iter(_taker(following, paths, batch), []):
-                engine.infer([_decoded(path, limits, decode.decode) for path in mine])
+                engine.infer([_decoded(path, limits, decode.decode) for path in mine], beside=False)
             pipe.send(True)
     except (EOFError, OSError):
         return

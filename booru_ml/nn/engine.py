@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ from booru_ml.nn import pooling
 from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.faces import Detection, FaceDetector, read_heatmaps
 from booru_ml.nn.routes import machine, open_session
+from booru_ml.nn.routes.session import CPU_ROWS
 from booru_ml.nn.transforms import crop_square, fit, shape_key
 from booru_ml.types import Face, Finding, FloatArray, PixelArray, Scores
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from booru_ml.nn.routes.choices import Choices
     from booru_ml.nn.routes.session import Outputs, Session
     from booru_ml.types import Picture
+
+SIDE_ROWS = CPU_ROWS // 2
+"""Frames of which two checkpoints at once take no more memory than one alone of many."""
 
 
 class Engine:
@@ -59,21 +65,29 @@ class Engine:
         self._wanted = [self._wanted_heads(index) for index in range(len(checkpoints))]
         self._faces = FaceSettings(detector="none") if self._main is None else checkpoints[self._main].faces
         self._detector = detector if detector is not None else self._own_detector()
+        self._side = ThreadPoolExecutor(1, "booru-ml-side")  # its thread starts with the first use
 
     @property
     def routes(self) -> tuple[str, ...]:
         """Which route each checkpoint takes."""
         return tuple(session.route for session in self._sessions)
 
-    def infer(self, pictures: Sequence[Picture]) -> list[Finding]:
-        """One finding per picture, in order, whatever else is in the batch."""
+    def infer(self, pictures: Sequence[Picture], *, beside: bool = True) -> list[Finding]:
+        """One finding per picture, in order, whatever else is in the batch.
+
+        ``beside``: of a single picture or two the checkpoints may run side by side, since so few mean that another core
+        is at rest. For many, each core has a worker of its own.
+        """
         if not pictures:
             return []
         frames = [frame for picture in pictures for frame in picture.frames]
         ends = np.cumsum([len(picture.frames) for picture in pictures])
         spans = [slice(end - len(picture.frames), end) for picture, end in zip(pictures, ends, strict=True)]
-        outputs = self._forward(frames)
-        faces = self._find_faces(frames, spans, outputs)
+        inputs = self._fitted(frames)
+        with self._others(inputs, beside=beside and len(frames) <= SIDE_ROWS) as others:
+            main = {} if self._main is None else self._see(self._main, inputs)
+            faces = self._find_faces(frames, spans, main)
+        outputs = [main if index == self._main else others.result()[index] for index in range(len(inputs))]
         return [self._finding(outputs, span, found) for span, found in zip(spans, faces, strict=True)]
 
     def embed(self, frames: Sequence[PixelArray]) -> FloatArray:
@@ -89,19 +103,35 @@ class Engine:
             session.warm_up()
 
     def close(self) -> None:
+        self._side.shutdown()
         for session in self._sessions:
             session.close()
         machine.give_back_memory()
 
-    def _forward(self, frames: Sequence[PixelArray]) -> list[Outputs]:
+    def _fitted(self, frames: Sequence[PixelArray]) -> list[list[PixelArray]]:
+        """What each checkpoint sees of the frames; those of one size share their pixels."""
         resized: dict[object, list[PixelArray]] = {}
-        found = []
-        for index, checkpoint in enumerate(self.checkpoints):
-            key = shape_key(checkpoint.preprocess)
-            if key not in resized:
-                resized[key] = [fit(frame, checkpoint.preprocess) for frame in frames]
-            found.append(self._sessions[index].see(resized[key], only=self._wanted[index]))
-        return found
+        for preprocess in (checkpoint.preprocess for checkpoint in self.checkpoints):
+            if (key := shape_key(preprocess)) not in resized:
+                resized[key] = [fit(frame, preprocess) for frame in frames]
+        return [resized[shape_key(checkpoint.preprocess)] for checkpoint in self.checkpoints]
+
+    def _see(self, index: int, inputs: Sequence[Sequence[PixelArray]]) -> Outputs:
+        return self._sessions[index].see(inputs[index], only=self._wanted[index])
+
+    @contextmanager
+    def _others(self, inputs: Sequence[Sequence[PixelArray]], *, beside: bool) -> Iterator[Future[dict[int, Outputs]]]:
+        """Outputs of every checkpoint but the main one, made ``beside`` what is done within the context, or before."""
+        others = [index for index in range(len(inputs)) if index != self._main]
+        future: Future[dict[int, Outputs]] = Future()
+        if beside and self._main is not None and all(self._sessions[index].shares_cores for index in others):
+            future = self._side.submit(lambda: {index: self._see(index, inputs) for index in others})
+        else:
+            future.set_result({index: self._see(index, inputs) for index in others})
+        try:
+            yield future
+        finally:
+            wait([future])
 
     def _wanted_heads(self, index: int) -> tuple[str, ...]:
         """The heads whose answers are used; empty where all are."""
@@ -159,12 +189,12 @@ class Engine:
         return self._detector.problem if self._detector is not None else None
 
     def _find_faces(
-        self, frames: Sequence[PixelArray], spans: Sequence[slice], outputs: Sequence[Outputs]
+        self, frames: Sequence[PixelArray], spans: Sequence[slice], outputs: Outputs
     ) -> list[tuple[Face, ...]]:
-        """The faces of each picture; of an animation, those of the frame that shows them best."""
+        """The faces of each picture in the main checkpoint's ``outputs``; of an animation, those of its best frame."""
         if self._main is None:
             return [() for _ in spans]
-        found = self._detect(frames, outputs[self._main])
+        found = self._detect(frames, outputs)
         preprocess = self.checkpoints[self._main].preprocess
         chosen: list[list[Detection]] = []
         crops: list[PixelArray] = []

@@ -27,26 +27,30 @@ logger = logging.getLogger(__name__)
 
 State = AnalysisJob.State
 
+SMALLEST_SHARE = 4
+"""Rows that are not divided further: a batch has costs of its own, and a forward takes as many on a CPU."""
+
 
 def any_ready() -> bool:
     """Asked by every idle worker all the time."""
-    return bool(_ready(database()).rows())
+    return bool(_ready(database(), 1).rows())
 
 
-def claim(
-    *, limit: int, version: str, suspects: bool = True, looked: bool = False, lags: str = ""
-) -> list[AnalysisJob]:
+def claim(*, limit: int, version: str, peers: int = 1, suspects: bool = True, lags: str = "") -> list[AnalysisJob]:
     """Takes up to ``limit`` rows, the most urgent; attempts and lease are committed before this returns.
 
     Priorities are not mixed: a fresh upload does not wait for a batch that was filled up with old posts. A row that was
     attempted before is a suspect: it may have killed the worker, so it is taken alone, and only where ``suspects``
     allows; otherwise nothing is returned while one is first in the line. Rows that asked for another version are taken
-    over by ``version``. ``looked``: the caller has just seen that something is ready. ``lags``: the version in force,
-    where ``version`` is a former one: then only uploads are taken over, and each is queued for that version, too.
+    over by ``version``. ``peers``: how many workers there are: where little waits, the others find their share of it.
+    ``lags``: the version in force, where ``version`` is a former one: then only uploads are taken over, and each is
+    queued for that version, too.
     """
     using = database()
-    if not looked and not any_ready():
+    waiting = len(_ready(using, limit * peers).rows())
+    if not waiting:
         return []
+    limit = min(limit, max(SMALLEST_SHARE, -(-waiting // peers)))
     token = uuid.uuid4()
     with transaction.atomic(using=using):
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
@@ -63,7 +67,7 @@ def claim(
             write_old({job.post_id: job.content_key for job in taken_over}, version=lags)
         _take(using, config().LEASE_SECONDS).run_each([{"id": job.pk, "lease_token": token} for job in picked])
     if taken_over and not picked:
-        return claim(limit=limit, version=version, suspects=suspects, lags=lags)
+        return claim(limit=limit, version=version, peers=peers, suspects=suspects, lags=lags)
     for job in picked:
         job.state, job.lease_token, job.attempts = State.RUNNING, token, job.attempts + 1
     return picked
@@ -203,9 +207,9 @@ def _lease_end() -> Any:
 
 
 @kept
-def _ready(using: str) -> QuerySet[Any]:
+def _ready(using: str, most: int) -> QuerySet[Any]:
     # In line, so that no planner prefers to read the whole table.
-    return AnalysisJob.objects.using(using).ready().in_line().values_list("pk")[:1]
+    return AnalysisJob.objects.using(using).ready().in_line().values_list("pk")[:most]
 
 
 @kept

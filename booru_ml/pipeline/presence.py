@@ -23,6 +23,8 @@ class Presence:
         self._lock = threading.Lock()
         self._announced = False
         self._left = False
+        self.peers = 1
+        """Processes that work, this one included, as of the last beat."""
 
     def beat(self, **said: Any) -> bool:
         """Writes the row, with ``said``; False once the process has left."""
@@ -36,6 +38,7 @@ class Presence:
             if not rows.filter(name=self.name).update(**said):
                 rows.bulk_create([Worker(name=self.name, **said)], ignore_conflicts=True)
         rows.filter(last_seen_at__lt=Now() - FORGOTTEN).delete()
+        self.peers = max(1, rows.alive().filter(fault="").count())
         self._announced = True
         return True
 

@@ -46,6 +46,7 @@ class Runner:
         batch_size: int | None = None,
         sinks: Sequence[Sink] | None = None,
         queries: Queries | None = None,
+        peers: Callable[[], int] = lambda: 1,
         stop: threading.Event | None = None,
     ) -> None:
         self.engine = engine
@@ -59,6 +60,7 @@ class Runner:
         self.batches = 0
         self._sinks = sinks
         self._queries = queries
+        self._peers = peers
 
     def drain(self, max_seconds: float | None = None) -> int:
         """Works until nothing is ready, the time is up or ``stop`` is set; returns how many jobs it finished.
@@ -69,9 +71,9 @@ class Runner:
         before = self.pictures
         with LeaseKeeper() as keeper:
             ahead = None
-            batch = self._next(keeper, deadline, looked=True)
-            if batch and len(batch.jobs) == self.batch_size:
-                doorbell.ring()  # More may be waiting: let another worker help.
+            batch = self._next(keeper, deadline)
+            if batch and leases.any_ready():
+                doorbell.ring()  # Let another worker help.
             try:
                 while batch and not self.stop.is_set():
                     ahead = None
@@ -106,16 +108,16 @@ class Runner:
     def _over(self, deadline: float | None) -> bool:
         return self.stop.is_set() or (deadline is not None and time.monotonic() >= deadline)
 
-    def _next(self, keeper: LeaseKeeper, deadline: float | None, *, looked: bool = False) -> Batch | None:
+    def _next(self, keeper: LeaseKeeper, deadline: float | None) -> Batch | None:
         """The next batch; while none waits, queries by picture are answered."""
-        batch = self._take(keeper, looked=looked)
+        batch = self._take(keeper)
         while batch is None and self._queries and not self._over(deadline) and self._queries.step():
             batch = self._take(keeper)
         return batch or self._settle(keeper, deadline)
 
-    def _take(self, keeper: LeaseKeeper, *, suspects: bool = True, looked: bool = False) -> Batch | None:
+    def _take(self, keeper: LeaseKeeper, *, suspects: bool = True) -> Batch | None:
         jobs = leases.claim(
-            limit=self.batch_size, version=self.version, suspects=suspects, looked=looked, lags=self.lags
+            limit=self.batch_size, version=self.version, peers=self._peers(), suspects=suspects, lags=self.lags
         )
         if not jobs:
             return None

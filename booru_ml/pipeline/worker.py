@@ -175,7 +175,12 @@ class Worker:
                 decoders = parts.enter_context(self._build_decoders())
                 queries = Queries(self.models, parts.enter_context(build_query_decoders()))
                 self._runner = Runner(
-                    self.models, decoders, version=self.models.version, queries=queries, stop=self.stop
+                    self.models,
+                    decoders,
+                    version=self.models.version,
+                    queries=queries,
+                    peers=lambda: self._presence.peers,
+                    stop=self.stop,
                 )
                 self._parts = parts.pop_all()
             gc.freeze()  # What stays for good need not be walked through by every collection.

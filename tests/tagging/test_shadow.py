@@ -209,8 +209,49 @@ def test_the_page_of_a_trial_is_for_those_who_may_see_it(look, on_trial, client)
     assert '<th scope="row">general</th>' in said
 
 
-def test_a_service_without_a_trial_holds_no_network(on_trial, monkeypatch):
-    command = "tagging.management.commands.booru_shadow"
+@pytest.fixture
+def service(monkeypatch):
+    """Runs the service with these networks until this event says that it is stopped."""
+
+    def run(networks: type, stop: type) -> None:
+        command = "tagging.management.commands.booru_shadow"
+        monkeypatch.setattr(f"{command}.Loaded", networks)
+        monkeypatch.setattr(f"{command}.threading.Event", stop)
+        monkeypatch.setattr(f"{command}.signal.signal", lambda *_: None)
+        monkeypatch.setattr(f"{command}.stand_back", lambda: None)
+        monkeypatch.setattr(f"{command}.close_old_connections", lambda: None)
+        monkeypatch.setattr(f"{command}.Checkpoint.load", lambda _: None)
+        monkeypatch.setattr(
+            f"{command}.registry.wanted", lambda: SimpleNamespace(version="old@1", load=lambda: ["old@1"])
+        )
+        monkeypatch.setattr("booru_ml.pipeline.images.DecoderPool", lambda **_: nullcontext(Decoders()))
+        call_command("booru_shadow", "run")
+
+    return run
+
+
+def test_an_order_to_stop_is_heeded_after_the_picture_in_hand(on_trial, board, service):
+    class Loaded(Eye):
+        def __init__(self, checkpoints) -> None:
+            super().__init__(str(checkpoints[0]), **ACTIVE)
+
+        def close(self) -> None:
+            pass
+
+    class Stop:
+        def is_set(self) -> bool:
+            return ShadowLook.objects.exists()
+
+        def wait(self, seconds: float) -> None:
+            pass
+
+    for _ in range(3):
+        done()
+    service(Loaded, Stop)
+    assert ShadowLook.objects.count() == 1
+
+
+def test_a_service_without_a_trial_holds_no_network(on_trial, service):
     held, most = [], []
 
     class Loaded:
@@ -234,14 +275,6 @@ def test_a_service_without_a_trial_holds_no_network(on_trial, monkeypatch):
             if self.turns == 1:
                 shadow.end()
 
-    monkeypatch.setattr(f"{command}.Loaded", Loaded)
-    monkeypatch.setattr(f"{command}.threading.Event", Stop)
-    monkeypatch.setattr(f"{command}.signal.signal", lambda *_: None)
-    monkeypatch.setattr(f"{command}.os.nice", lambda _: 0)
-    monkeypatch.setattr(f"{command}.close_old_connections", lambda: None)
-    monkeypatch.setattr(f"{command}.Checkpoint.load", lambda _: None)
-    monkeypatch.setattr(f"{command}.registry.wanted", lambda: SimpleNamespace(version="old@1", load=list))
-    monkeypatch.setattr("booru_ml.pipeline.images.DecoderPool", lambda **_: nullcontext())
-    call_command("booru_shadow", "run")
+    service(Loaded, Stop)
     assert most == [2, 0]
     assert not held

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 class OnnxSession(Session):
+    shares_cores = True
+
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 1) -> None:
         super().__init__(checkpoint, route="onnx")
         _share_one_arena()

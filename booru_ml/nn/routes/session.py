@@ -33,6 +33,8 @@ class Session(ABC):
     """One checkpoint, loaded. Not for use by several threads at once."""
 
     out_of_memory: ClassVar[type[Exception]] = MemoryError
+    shares_cores: ClassVar[bool] = False
+    """Whether it may run while another checkpoint's session does, each on its own threads."""
 
     def __init__(self, checkpoint: Checkpoint, *, route: str, rows: int = CPU_ROWS) -> None:
         self.route = route

@@ -21,6 +21,7 @@ import socket
 import time
 from typing import Any, BinaryIO
 
+from booru_ml.niceness import share_with_session
 from booru_ml.pipeline.images import decode, wire
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import Refused
@@ -148,6 +149,7 @@ def main(arguments: dict[str, Any]) -> None:
     control = socket.socket(fileno=arguments["socket"])
     limits = Limits(**arguments["limits"])
     _die_with(arguments["parent"])
+    share_with_session()
     # What the parent's process ignored or blocked would be inherited, and children be lost or unstoppable.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGXCPU):

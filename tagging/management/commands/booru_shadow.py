@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 from argparse import ArgumentParser
@@ -18,6 +17,7 @@ from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import BooruError
 from booru_ml.management.base import BooruCommand
 from booru_ml.models import Shadow
+from booru_ml.niceness import stand_back
 from booru_ml.types import Finding, Picture
 from tagging import shadow, thresholds, trial
 from tagging.rules import Thresholds
@@ -114,8 +114,12 @@ class Command(BooruCommand):
     def _run(self, options: dict[str, Any]) -> None:
         from booru_ml.pipeline.images import DecoderPool, Limits
 
-        os.nice(19)  # Whatever a core is needed for goes first.
+        stand_back()
         stop = threading.Event()
+
+        def hold() -> bool:
+            return stop.is_set() or shadow.uploads_wait()
+
         if not options["once"]:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stop.set())
@@ -127,7 +131,7 @@ class Command(BooruCommand):
                 if row := shadow.running():
                     try:
                         active, candidate = pair.of(row)
-                        count = shadow.step(row, active=active, candidate=candidate, decoders=decoders)
+                        count = shadow.step(row, active=active, candidate=candidate, decoders=decoders, hold=hold)
                         pause = 0.0 if count else POLL_SECONDS
                     except BooruError as error:
                         Shadow.objects.filter(pk=row.pk).update(fault=error.message)

@@ -60,6 +60,14 @@ def test_a_batch_holds_rows_of_one_priority_only(upload):
     assert taken == [set("012"), set("78"), set("3456")]
 
 
+def test_where_little_waits_every_worker_finds_its_share(upload):
+    post = upload()
+    AnalysisJob.objects.all().delete()
+    add_jobs(post, 22)
+    shares = iter(lambda: len(leases.claim(limit=8, version=VERSION, peers=2)), 0)
+    assert list(shares) == [8, 7, 4, 3]
+
+
 def test_attempt_and_lease_are_committed_before_the_rows_are_returned(upload):
     upload()
     (job,) = leases.claim(limit=5, version=VERSION)

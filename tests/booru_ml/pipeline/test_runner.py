@@ -53,6 +53,18 @@ def test_every_upload_is_analysed_once_and_marked_done(upload, runner, heard):
     assert set(job.timings) == {"decode", "infer", "batch"}
 
 
+def test_a_worker_that_leaves_rows_for_others_wakes_one(upload, rings, heard):
+    for _ in range(6):
+        upload()
+    rings.clear()
+    pair = Runner(FakeEngine(), FakeDecoders(), version=VERSION, batch_size=16, sinks=[heard.extend], peers=lambda: 2)
+    assert pair.drain() == 6  # nobody else came
+    assert (pair.engine.batches, rings) == ([4, 2], [1])
+    upload()
+    rings.clear()
+    assert (pair.drain(), rings) == (1, [])
+
+
 def test_a_fresh_upload_passes_by_old_posts_that_are_decoded_already(upload, heard):
     """It comes while the first batch is in the network and the second one is claimed: it waits for the first alone."""
     old = [upload() for _ in range(12)]
