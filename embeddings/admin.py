@@ -78,8 +78,8 @@ class SubjectForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         category = cleaned.get("category") or self.instance.category
-        namesakes = Subject.objects.filter(name=cleaned.get("name"), category=category).exclude(pk=self.instance.pk)
-        if namesakes.exists():
+        bearer = services.named(cleaned["name"], category) if cleaned.get("name") else None
+        if bearer is not None and bearer.pk != self.instance.pk:
             self.add_error("name", f"Another {category} is called that already; add the pictures there.")
         for name in ("show", "show_not"):
             try:

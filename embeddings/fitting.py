@@ -22,8 +22,9 @@ from embeddings.prototypes import fit_method
 
 WAYS = (1, 2, 4, 8, 16, 32)
 SHOTS = (1, 2, 5, 10)
-BACKGROUNDS = (0, 16, 64, 256, 256)
-"""Pictures of strangers that a board has beside those enrolled; the last is what nearly every board has."""
+BACKGROUNDS = (0, 16, 64, *[256] * 6)
+"""Pictures of strangers that a board has beside those enrolled. Nearly every board has the most, so these games weigh
+most; the others teach how much less can be said where there are few."""
 SHARPNESS = (10.0, 20.0, 40.0, 80.0)
 FLOORS = (0.0, 0.5, 1.0, 1.5, 2.0)
 LOOKS = 3

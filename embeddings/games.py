@@ -90,29 +90,30 @@ def game(
     queries: int = QUERIES,
 ) -> Outcomes:
     """Enrols ``ways`` classes by ``shots`` pictures each, or as many as they have, and asks about others of theirs and
-    as many of strangers. Raises ``InvalidInput`` where nobody is left to be a stranger."""
+    as many of strangers; about none that shares a group with an enrolled picture, of whatever class. Raises
+    ``InvalidInput`` where nobody is left to be a stranger."""
     pools = one.classes
     order = random.permutation([name for name, groups in pools.items() if len(groups) > 1])
     enrolled = order[:ways]
     strange = np.flatnonzero(~np.isin(one.labels, enrolled))
     if len(order) <= ways or not len(strange):
         raise InvalidInput(f"{ways} classes of {len(order)} leave no stranger to ask about.")
-    support: list[npt.NDArray[np.int64]] = []
-    asked: list[tuple[int, int]] = []
-    for place, name in enumerate(enrolled):
-        most = min(shots, sampling.most_shots(pools[name]))
-        shown, rest = sampling.split(pools[name], random, shots=most, queries=queries)
-        support.append(shown)
-        asked += [(int(picture), place) for picture in rest]
-    sizes = np.array([len(shown) for shown in support])
-    asked += [(int(picture), -1) for picture in random.permutation(strange)[: len(asked)]]
-    rows = np.concatenate(support)
+    most = [min(shots, sampling.most_shots(pools[name])) for name in enrolled]
+    parts = [
+        sampling.split(pools[name], random, shots=own, queries=queries)
+        for name, own in zip(enrolled, most, strict=True)
+    ]
+    rows = np.concatenate([shown for shown, _ in parts])
+    sizes = np.array([len(shown) for shown, _ in parts])
+    asked = [sampling.apart(rest, rows, one.groups) for _, rest in parts]
+    strangers = sampling.apart(random.permutation(strange), rows, one.groups)[: sum(map(len, asked))]
+    pictures = np.concatenate([*asked, strangers])
+    truth = np.repeat([*range(ways), -1], [*map(len, asked), len(strangers)])
     # On a board of thousands hardly any picture shows one who is enrolled; in a small set half of them would.
-    board = np.setdiff1d(strange, [picture for picture, _ in asked])
+    board = np.setdiff1d(strange, pictures)
     others = random.choice(board, min(background, len(board)), replace=False)
     shown_set = SupportSet.of(one.vectors[rows], np.cumsum(sizes) - sizes, background=one.vectors[others])
     supports = Supports.of(shown_set, calibration)
-    pictures, truth = (np.array(column) for column in zip(*asked, strict=True))
     found = weigh(one.vectors[pictures], supports, calibration)
     order = np.argsort(-found.standard, axis=1)
     places, first = np.arange(len(truth)), order[:, 0]
@@ -123,7 +124,7 @@ def game(
         size=supports.sizes[first].astype(np.float64),
         alike=supports.alike[first].astype(np.float64),
         shortage=np.full(len(truth), calibration.shortage(len(others))),
-        weight=np.full(len(truth), 1 / len(truth)),
+        weight=np.full(len(truth), 1 / max(len(truth), 1)),
         chance=found.chances[places, first].astype(np.float64),
         known=truth >= 0,
         correct=first == truth,

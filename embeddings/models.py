@@ -238,8 +238,7 @@ class Change(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        verbose_name = "change of the gallery"
-        verbose_name_plural = "history of the gallery"
+        verbose_name = "gallery change"
 
     def __str__(self) -> str:
         return f"{self.get_verb_display()} {self.name}"

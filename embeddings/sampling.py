@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from embeddings.types import IntArray
 
@@ -24,6 +25,11 @@ def most_shots(groups: Groups) -> int:
     """How many pictures can be shown of a class while another group is left to ask about; 0 for a class of one."""
     sizes = [len(own) for own in groups]
     return sum(sizes) - min(sizes) if len(sizes) > 1 else 0
+
+
+def apart(asked: IntArray, shown: IntArray, groups: npt.NDArray[np.str_]) -> IntArray:
+    """Those of the rows ``asked`` about that share no group with any that is ``shown``, of whatever class."""
+    return asked[~np.isin(groups[asked], groups[shown])]
 
 
 def split(groups: Groups, random: np.random.Generator, *, shots: int, queries: int) -> tuple[IntArray, IntArray]:

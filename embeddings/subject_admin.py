@@ -106,10 +106,9 @@ def _split(subject_id: int, _: str, form: QueryDict, actor: Any) -> Said:
 
 def _merge(subject_id: int, _: str, form: QueryDict, actor: Any) -> Said:
     subject = selectors.subject(subject_id)
-    name = services.clean_name(form.get("into", ""))
-    target = Subject.objects.filter(name=name, category=subject.category).first()
+    target = services.named(form.get("into", ""), subject.category)
     if target is None:
-        raise NotFound(f"There is no {subject.category} {name}.")
+        raise NotFound(f"There is no {subject.category} {form.get('into')}.")
     services.merge(subject_id=subject_id, into_id=target.pk, actor=actor)
     return f"{subject.name} is part of {target.name} now; its history takes that back.", int(target.pk)
 

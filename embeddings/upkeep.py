@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -70,7 +70,12 @@ def stored(space: Space) -> Snapshot | None:
     if not path.is_file():
         return None
     key = (space.model_version, space.kind)
-    found = snapshots.load(path, lambda about: (about["model_version"], about["kind"]) == key)
+
+    def ours(about: dict[str, Any]) -> bool:
+        _mark(about)
+        return (about["model_version"], about["kind"]) == key
+
+    found = snapshots.load(path, ours)
     if found is None:
         discard(space)
     return found
@@ -81,7 +86,12 @@ def discard(space: Space) -> None:
 
 
 def mark_of(snapshot: Snapshot) -> Mark:
-    return Mark(**snapshot.about["mark"])
+    return _mark(snapshot.about)
+
+
+def _mark(about: dict[str, Any]) -> Mark:
+    """Raises ``KeyError`` or ``TypeError`` where another release wrote it."""
+    return Mark(**about["mark"])
 
 
 def agrees(index: GraphIndex, rows: QuerySet[Vector]) -> bool:

@@ -11,7 +11,6 @@ from django.db import transaction
 
 from booru_ml.errors import InvalidInput, NotPermitted
 from embeddings import services as embeddings
-from embeddings.models import Subject
 from embeddings.selectors import ENROL
 from embeddings.types import Preview, SupportRef
 from tagging import sweeps
@@ -71,11 +70,10 @@ def carry_out(wish: Wish, *, actor: Any, threshold: float | None = None) -> Swee
 
 
 def _named(wish: Wish, actor: Any) -> int:
-    name = embeddings.clean_name(wish.name)
-    known = Subject.objects.filter(name=name, category=wish.category).first()
+    known = embeddings.named(wish.name, wish.category)
     if known is not None and not wish.show:
         return int(known.pk)
-    return int(embeddings.enrol(name=name, category=wish.category, posts=wish.show, actor=actor).pk)
+    return int(embeddings.enrol(name=wish.name, category=wish.category, posts=wish.show, actor=actor).pk)
 
 
 def parse(text: str) -> tuple[SupportRef, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from booru_ml.types import Category, Finding, FloatArray, PostFacts, Rating, Scores, TagRef
-from tagging.vocabulary import tag_or_none
+from booru_ml.vocabulary import tag_or_none
 
 if TYPE_CHECKING:
     from embeddings.types import Match

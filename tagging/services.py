@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from booru_ml.conf import config
 from booru_ml.errors import BooruError, InvalidInput, NotFound, NotPermitted, StaleState
@@ -21,6 +22,7 @@ __all__ = [
     "Bulk",
     "accept",
     "accept_many",
+    "hold",
     "reject",
     "reject_many",
     "resuggest",
@@ -132,6 +134,16 @@ def undo(*, decision_id: int, actor: Any) -> TagDecision:
         raise StaleState("This decision was undone already, or a later one stands.")
     delta = board.take_back(row.post_id, decision.delta)
     return _decided(row, Verb.UNDO, before, delta, actor, undoes=decision)
+
+
+def hold(*, suggestion_ids: Iterable[int] = (), decision_ids: Iterable[int] = ()) -> None:
+    """Locks these suggestions, and those of these decisions, before several are decided in one transaction.
+
+    Deciding goes on to lock the gallery and the post; who came back from there for the next suggestion could wait for
+    somebody who holds that one and waits for him.
+    """
+    rows = Suggestion.objects.filter(Q(pk__in=list(suggestion_ids)) | Q(decisions__in=list(decision_ids)))
+    list(Suggestion.objects.filter(pk__in=rows.values("pk")).order_by("pk").select_for_update().values_list("pk"))
 
 
 def accept_many(*, suggestion_ids: Iterable[int], actor: Any) -> Bulk:

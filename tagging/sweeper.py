@@ -20,12 +20,12 @@ from django.db.models.functions import Now
 from booru_ml.conf import config, post_model
 from booru_ml.host.loader import host
 from booru_ml.types import Category
+from booru_ml.vocabulary import tag_or_none
 from embeddings import services as embeddings
 from embeddings.models import Subject
 from tagging import rules
 from tagging.models import Suggestion, Sweep, SweepStep
 from tagging.rules import Proposal
-from tagging.vocabulary import tag_or_none
 
 logger = logging.getLogger(__name__)
 

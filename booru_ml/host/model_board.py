@@ -47,6 +47,10 @@ class ModelBoard:
     def post_url(self, post: Any) -> str:
         return str(post.get_absolute_url()) if hasattr(post, "get_absolute_url") else ""
 
+    def thumbnail_url(self, post: Any) -> str:
+        """A small picture of ``post``; the picture itself where the board has no smaller one."""
+        return self._url(self._value(post, "thumbnail")) or self._url(self._value(post, "picture"))
+
     # --- Reading ---
 
     def content_key(self, post: Any) -> str:
@@ -187,7 +191,6 @@ class ModelBoard:
             return "unknown"
 
     def _facts(self, post: Any, tags: frozenset[TagRef]) -> PostFacts:
-        picture = self._url(self._value(post, "picture"))
         return PostFacts(
             id=post.pk,
             tags=tags,
@@ -196,8 +199,8 @@ class ModelBoard:
             uploader_id=self.uploader_id(post),
             status=_ours(self._value(post, "status"), config().STATUSES, str) or "active",
             url=self.post_url(post),
-            picture_url=picture,
-            thumbnail_url=self._url(self._value(post, "thumbnail")) or picture,
+            picture_url=self._url(self._value(post, "picture")),
+            thumbnail_url=self.thumbnail_url(post),
         )
 
     def _value(self, post: Any, role: str) -> Any:

@@ -16,6 +16,7 @@ from embeddings.types import IntArray
 
 BACKGROUND = 256
 """As many strangers as the gallery of a board looks at."""
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,22 +43,34 @@ class Result:
 
 
 def episodes(one: Labelled, *, ways: int, shots: int, queries: int, count: int, seed: int) -> Iterator[Episode]:
-    """``count`` episodes; none where fewer than ``ways`` classes have ``shots`` pictures beside another group's."""
+    """``count`` episodes; none where fewer than ``ways`` classes have ``shots`` pictures beside another group's.
+
+    A group may be in several classes (one picture that shows two characters): what shares one with any support is not
+    asked about. Draws that leave nothing to ask about are made again, ``TRIES`` times as many at most.
+    """
     random = np.random.default_rng(seed)
     able = [name for name, groups in one.classes.items() if sampling.most_shots(groups) >= shots]
     if len(able) < ways:
         return
-    for _ in range(count):
+    played = 0
+    for _ in range(TRIES * count):
         chosen = random.choice(able, ways, replace=False)
         parts = [sampling.split(one.classes[name], random, shots=shots, queries=queries) for name in chosen]
         others = np.flatnonzero(~np.isin(one.labels, chosen))
-        yield Episode(
-            support=np.concatenate([shown for shown, _ in parts]),
+        support = np.concatenate([shown for shown, _ in parts])
+        queries_of = [sampling.apart(asked, support, one.groups) for _, asked in parts]
+        episode = Episode(
+            support=support,
             starts=np.arange(ways) * shots,
-            queries=np.concatenate([asked for _, asked in parts]),
-            truth=np.repeat(np.arange(ways), [len(asked) for _, asked in parts]),
+            queries=np.concatenate(queries_of),
+            truth=np.repeat(np.arange(ways), [len(asked) for asked in queries_of]),
             background=random.choice(others, min(BACKGROUND, len(others)), replace=False),
         )
+        if len(episode.queries):
+            yield episode
+            played += 1
+        if played == count:
+            return
 
 
 def score(one: Labelled, played: Sequence[Episode], method: Method, *, ways: int, shots: int) -> Result:

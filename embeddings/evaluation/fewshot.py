@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from booru_ml.conf import config
 from booru_ml.errors import InvalidInput
-from booru_ml.evaluation.task import Answer, Options, Say, Task
+from booru_ml.evaluation.task import Answer, Options, Say, Task, natural, positive
 from booru_ml.progress import progress
 from embeddings.methods import METHODS
 
@@ -42,19 +42,19 @@ class FewShot(Task):
             help="class subfolders, or a manifest.csv with path, character and perhaps group and split",
         )
         parser.add_argument("--split", help="only rows of this split, where the manifest has the column")
-        parser.add_argument("--ways", type=_positive, nargs="+", default=[5, 20], help="classes; default: 5 20")
-        parser.add_argument("--shots", type=_positive, nargs="+", default=[1, 5], help="pictures of each; 1 5")
-        parser.add_argument("--episodes", type=_positive, default=600, help="of each setting; default: %(default)s")
-        parser.add_argument("--queries", type=_positive, default=10, help="of each class; default: %(default)s")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--ways", type=positive, nargs="+", default=[5, 20], help="classes; default: 5 20")
+        parser.add_argument("--shots", type=positive, nargs="+", default=[1, 5], help="pictures of each; 1 5")
+        parser.add_argument("--episodes", type=positive, default=600, help="of each setting; default: %(default)s")
+        parser.add_argument("--queries", type=positive, default=10, help="of each class; default: %(default)s")
+        parser.add_argument("--seed", type=natural, default=0)
         parser.add_argument("--method", choices=[item.name for item in METHODS], help="default: all of them")
         parser.add_argument(
             "--encoder", metavar="E", help="a checkpoint's folder or name; default: the first configured one"
         )
         parser.add_argument(
-            "--looks", type=_positive, default=1, help="classes joined into one, as its costumes; default: %(default)s"
+            "--looks", type=positive, default=1, help="classes joined into one, as its costumes; default: %(default)s"
         )
-        parser.add_argument("--threads", type=_positive, default=1)
+        parser.add_argument("--threads", type=positive, default=1)
 
     def ask(self, options: Options, say: Say) -> Answer:
         from booru_ml.evaluation.pictures import gather
@@ -85,13 +85,6 @@ class FewShot(Task):
             [head, *_table(results, floors, calibration), *_open_set(known)],
             _drawing(known, checkpoint.name),
         )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def _encoder(name: str | None, threads: int) -> Checkpoint:
@@ -137,7 +130,7 @@ def _play(
     from embeddings.evaluation import episodes
 
     methods = [method for method in METHODS if options["method"] in (None, method.name)]
-    settings = list(product(options["ways"], options["shots"]))
+    settings = list(dict.fromkeys(product(options["ways"], options["shots"])))
     results: list[Result] = []
     floors: Floors = {}
     with progress("Playing episodes", total=len(settings) * len(methods)) as advance:
@@ -145,7 +138,7 @@ def _play(
             drawn = {"queries": options["queries"], "count": options["episodes"], "seed": options["seed"]}
             played = list(episodes.episodes(one, ways=ways, shots=shots, **drawn))
             if not played:
-                say(f"{ways} ways × {shots} shots is left out: {_lack(one, shots)}")
+                say(f"{ways} ways × {shots} shots is left out: {_lack(one, ways, shots)}")
                 advance(len(methods))
                 continue
             floors[ways, shots] = episodes.nearest_pixels(pixels, played)
@@ -184,10 +177,12 @@ def _report(
     }
 
 
-def _lack(one: Labelled, shots: int) -> str:
+def _lack(one: Labelled, ways: int, shots: int) -> str:
     from embeddings import sampling
 
     able = sum(sampling.most_shots(groups) >= shots for groups in one.classes.values())
+    if able >= ways:
+        return "its classes share their groups, so that nothing is left to ask about."
     return f"{able} of {len(one.classes)} classes have {shots} pictures to show and another group to ask about."
 
 
@@ -206,7 +201,7 @@ def _table(results: Sequence[Result], floors: Floors, calibration: Calibration) 
 
 def _open_set(found: OpenSet | None) -> Iterator[str]:
     if found is None:
-        yield "Two classes or more are needed to ask about strangers."
+        yield "Two classes or more, each of two groups that are not the other's, are needed to ask about strangers."
         return
     yield (
         f"Half of the classes unknown ({found.ways} enrolled from {found.shots} pictures): AUROC {found.auroc:.3f}, "

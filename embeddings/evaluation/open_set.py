@@ -13,7 +13,7 @@ from embeddings import games, measures
 from embeddings.chances import Calibration
 from embeddings.games import Labelled, Outcomes
 
-GAMES = 30
+GAMES = 100
 BACKGROUND = 256
 
 
@@ -33,13 +33,16 @@ class OpenSet:
 
 
 def ask(one: Labelled, calibration: Calibration, *, shots: int, queries: int, seed: int) -> OpenSet | None:
-    """The rule that serves uploads, in games with other halves each. None where there are fewer than two classes."""
+    """The rule that serves uploads, in games with other halves each. None where there are fewer than two classes, or
+    none whose pictures share no group with the other's."""
     ways = len(games.playable(one)) // 2
     if not ways:
         return None
     random = np.random.default_rng(seed)
     played = [games.game(one, calibration, random, ways, shots, BACKGROUND, queries=queries) for _ in range(GAMES)]
     found = games.join(played)
+    if found.known.all() or not found.known.any():
+        return None
     known, strangers = found.chance[found.known], found.chance[~found.known]
     return OpenSet(
         ways=ways,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from booru_ml.evaluation.task import Answer, Options, Say, Task
+from booru_ml.evaluation.task import Answer, Options, Say, Task, natural, positive
 
 if TYPE_CHECKING:
     from booru_ml.types import FloatArray
@@ -29,12 +29,12 @@ class GallerySize(Task):
     help = "how fast a gallery of thousands answers, and how soon a change is live; synthetic, in a database of its own"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--characters", type=int, default=10_000, help="default: %(default)s")
-        parser.add_argument("--pictures", type=int, default=5, help="of each; default: %(default)s")
-        parser.add_argument("--dimension", type=int, default=512, help="of vectors; default: %(default)s")
-        parser.add_argument("--queries", type=int, default=500, help="default: %(default)s")
-        parser.add_argument("--changes", type=int, default=10, help="default: %(default)s")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--characters", type=positive, default=10_000, help="default: %(default)s")
+        parser.add_argument("--pictures", type=positive, default=5, help="of each; default: %(default)s")
+        parser.add_argument("--dimension", type=positive, default=512, help="of vectors; default: %(default)s")
+        parser.add_argument("--queries", type=positive, default=500, help="default: %(default)s")
+        parser.add_argument("--changes", type=positive, default=10, help="default: %(default)s")
+        parser.add_argument("--seed", type=natural, default=0)
 
     def ask(self, options: Options, say: Say) -> Answer:
         from booru_ml.benchmarks.stage import stage

@@ -73,7 +73,10 @@ def save(path: Path, snapshot: Snapshot) -> int:
 
 
 def load(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> Snapshot | None:
-    """The snapshot, or None where there is none that is whole and ``wanted``; the log says why."""
+    """The snapshot, or None where there is none that is whole and ``wanted``; the log says why.
+
+    ``wanted`` may raise what misses something in what ``about`` says: another release may have written it.
+    """
     try:
         with path.open("rb") as file:
             if file.read(_SUM) != _rest(file):
@@ -84,16 +87,18 @@ def load(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> Snapshot | Non
             if head["format"] != FORMAT or not wanted(head["about"]):
                 log.warning("The index in %s is of something else; it is built from the database again.", path)
                 return None
-            tuned = {key: head[key] for key in ("effort", "recall", "tuned_at")}
+            effort, recall, tuned_at = int(head["effort"]), float(head["recall"]), int(head["tuned_at"])
             slots = np.frombuffer(file.read(8 * head["size"]), dtype="<i8").astype(np.int64)
             faiss = load_faiss()
             graph = faiss.read_index(faiss.PyCallbackIOReader(file.read, _CHUNK))
+            if graph.ntotal != len(slots):
+                raise ValueError(f"{graph.ntotal} vectors have {len(slots)} ids")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         log.warning("The index in %s cannot be read; it is built from the database again: %s", path, error)
         return None
-    return Snapshot(GraphIndex.of(graph, slots, **tuned), head["about"])
+    return Snapshot(GraphIndex.of(graph, slots, effort=effort, recall=recall, tuned_at=tuned_at), head["about"])
 
 
 def size_of(path: Path) -> int:

@@ -6,7 +6,7 @@ from embeddings.services.dry_run import preview
 from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
 from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
-from embeddings.services.references import clean_name, parse_reference, speaking
+from embeddings.services.references import clean_name, named, parse_reference, speaking
 from embeddings.services.search import find_by_picture
 from embeddings.services.subjects import (
     add_support,
@@ -31,6 +31,7 @@ __all__ = [
     "find_by_picture",
     "learn",
     "merge",
+    "named",
     "near",
     "near_each",
     "parse_reference",

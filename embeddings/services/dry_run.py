@@ -16,7 +16,7 @@ from embeddings import gallery, recognition, similar
 from embeddings.calibration import active_version
 from embeddings.gallery import Snapshot
 from embeddings.models import Subject, Support, Vector
-from embeddings.services.references import boxes, category_of, clean_name, speaking
+from embeddings.services.references import boxes, category_of, clean_name, named, speaking
 from embeddings.services.subjects import find
 from embeddings.types import Hit, Preview, SupportRef
 
@@ -78,8 +78,7 @@ def _subject(subject_id: int | None, name: str, category: str) -> Subject:
     if subject_id is not None:
         return find(subject_id)
     wanted, kind = clean_name(name), category_of(category)
-    known = Subject.objects.filter(name=wanted, category=kind).first()
-    return known or Subject(pk=NEW, name=wanted, category=kind)
+    return named(name, kind) or Subject(pk=NEW, name=wanted, category=kind)
 
 
 def _supports(

@@ -1,4 +1,8 @@
-"""What a decision on a suggestion teaches the gallery, and taking it back."""
+"""What a decision on a suggestion teaches the gallery, and taking it back.
+
+As every change of the gallery, both raise its revision before they touch a row: who waits for another's change waits
+there, and holds nothing that the other needs. What was found before is looked at again behind that lock.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from embeddings import revisions
 from embeddings.edits import Delta, plain
 from embeddings.models import Change, Subject, Support, Vector
 from embeddings.services.history import note
-from embeddings.services.references import boxes
+from embeddings.services.references import boxes, named
 from embeddings.types import SupportRef
 
 LEARNED = 64
@@ -34,43 +38,55 @@ def learn(
     takes back; None where there is nothing to learn: nobody enrolled by that name, the picture known already, or
     ``LEARNED`` of its sign reached. What people enrolled by hand is never overturned by a decision.
     """
-    subject = Subject.objects.filter(name=name, category=category).first()
-    if subject is None:
-        return None
     kind = Vector.Kind.STYLE if category == Subject.Category.ARTIST else Vector.Kind.PICTURE
     if face is not None and positive and kind == Vector.Kind.PICTURE:
         kind = Vector.Kind.FACE
     number = face if face is not None and kind == Vector.Kind.FACE else 0
-    if subject.supports.filter(learned=True, positive=positive).count() >= LEARNED:
-        return None
     place = SupportRef(post_id, kind.value, number)
-    support, new = Support.objects.get_or_create(
+    if _pupil(name, category, place, positive=positive) is None:
+        return None
+    revision = revisions.bump()
+    subject = _pupil(name, category, place, positive=positive)
+    revisions.narrow(revision, [subject.pk] if subject else [])
+    if subject is None:
+        return None
+    support = Support.objects.create(
         subject=subject,
         post_id=post_id,
         kind=kind,
         number=number,
-        defaults={
-            "positive": positive,
-            "learned": True,
-            "weight": weight,
-            "added_by": actor,
-            "box": boxes([place]).get(place),
-        },
+        box=boxes([place]).get(place),
+        positive=positive,
+        learned=True,
+        weight=weight,
+        added_by=actor,
     )
-    if not new:
-        return None
     support.refresh_from_db()
     delta: Delta = {"supports": [[None, plain(support)]]}
-    note(Change.Verb.LEARN, subject, delta, actor=actor, revision=revisions.bump([subject.pk]))
+    note(Change.Verb.LEARN, subject, delta, actor=actor, revision=revision)
     return int(support.pk)
+
+
+def _pupil(name: str, category: str, place: SupportRef, *, positive: bool) -> Subject | None:
+    """Who bears the name, if it has anything to learn from this place as things stand."""
+    subject = named(name, category)
+    if subject is None or subject.supports.filter(learned=True, positive=positive).count() >= LEARNED:
+        return None
+    known = subject.supports.filter(post_id=place.post_id, kind=place.kind, number=place.number)
+    return None if known.exists() else subject
 
 
 @transaction.atomic
 def unlearn(*, support_id: int, actor: Any = None) -> bool:
     """Takes back what ``learn`` added; False where it is gone already."""
-    row = Support.objects.select_related("subject").filter(pk=support_id, learned=True).first()
-    if row is None or not Support.objects.filter(pk=support_id, learned=True).delete()[0]:
+    learned = Support.objects.select_related("subject").filter(pk=support_id, learned=True)
+    if not learned.exists():
+        return False
+    revision = revisions.bump()
+    row = learned.first()
+    revisions.narrow(revision, [row.subject_id] if row else [])
+    if row is None or not learned.delete()[0]:  # a post that goes takes its supports along
         return False
     delta: Delta = {"supports": [[plain(row), None]]}
-    note(Change.Verb.UNLEARN, row.subject, delta, actor=actor, revision=revisions.bump([row.subject_id]))
+    note(Change.Verb.UNLEARN, row.subject, delta, actor=actor, revision=revision)
     return True

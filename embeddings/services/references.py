@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
 
+from booru_ml import vocabulary
 from booru_ml.conf import post_model
 from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.http import post_key
@@ -16,14 +16,18 @@ from embeddings.types import SupportRef
 
 
 def clean_name(name: str) -> str:
-    """A tag as boards write it: spaces become underscores. Raises ``InvalidInput``."""
-    cleaned = re.sub(r"\s+", "_", str(name).strip())
-    if not cleaned or len(cleaned) > 200 or not cleaned.isprintable() or cleaned[0] in "-~" or set(cleaned) & set(",*"):
-        raise InvalidInput(
-            "A name is a tag: 1 to 200 printable characters, no ',' or '*', not beginning with '-' or '~'.",
-            field="name",
-        )
-    return cleaned
+    """A tag with spaces as underscores. Raises ``InvalidInput`` for what could never be suggested."""
+    try:
+        vocabulary.normalise(str(name))
+    except InvalidInput as error:
+        raise InvalidInput(f"A name is a tag. {error.message}", field="name") from None
+    return vocabulary.spelt(str(name))
+
+
+def named(name: str, category: str) -> Subject | None:
+    """Who bears this name in whatever case, for that is one tag. Raises ``InvalidInput`` for a name that is none."""
+    wanted, rows = clean_name(name), Subject.objects.filter(category=category)
+    return rows.filter(name=wanted).first() or rows.filter(name__iexact=wanted).order_by("pk").first()
 
 
 def category_of(category: str) -> Subject.Category:

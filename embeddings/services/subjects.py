@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from booru_ml.errors import InvalidInput, NotFound, StaleState
 from embeddings.models import Change, Subject, Support
 from embeddings.services.history import recorded
-from embeddings.services.references import boxes, category_of, clean_name, speaking
+from embeddings.services.references import boxes, category_of, clean_name, named, speaking
 from embeddings.types import SupportRef
 
 Verb = Change.Verb
@@ -28,16 +28,16 @@ def enrol(
     if not posts:
         raise InvalidInput("Give at least one post that shows the subject.")
     with recorded(Verb.ENROL, actor=actor) as record:
-        subject, new = Subject.objects.get_or_create(
-            name=clean_name(name),
-            category=category_of(category),
-            defaults={"created_by": actor, "enabled": enabled is not False},
+        kind = category_of(category)
+        known = named(name, kind)
+        subject = known or Subject.objects.create(
+            name=clean_name(name), category=kind, created_by=actor, enabled=enabled is not False
         )
-        if new:
+        if known is None:
             record.subject_ids.add(subject.pk)
             record.about = subject
             _add(subject, posts, actor=actor)
-    if not new:
+    if known is not None:
         add_support(subject_id=subject.pk, posts=posts, actor=actor)
         if enabled is not None and enabled != subject.enabled:
             set_enabled(subject_id=subject.pk, enabled=enabled, actor=actor)
@@ -81,13 +81,11 @@ def change(*, subject_id: int, name: str | None = None, enabled: bool | None = N
     wanted: dict[str, Any] = {} if name is None else {"name": clean_name(name)}
     wanted |= {} if enabled is None else {"enabled": enabled}
     with recorded(Verb.CHANGE, subject_ids=[subject_id], actor=actor):
-        try:
-            with transaction.atomic():
-                changed = Subject.objects.filter(pk=subject_id).update(**wanted) if wanted else 1
-        except IntegrityError:
-            raise _taken(wanted["name"]) from None
-        if not changed:
-            raise _gone()
+        subject = find(subject_id)
+        if name is not None and named(name, subject.category) not in (None, subject):
+            raise _taken(wanted["name"])
+        if wanted:
+            Subject.objects.filter(pk=subject_id).update(**wanted)
     return find(subject_id)
 
 
@@ -132,7 +130,7 @@ def split(*, subject_id: int, support_ids: Sequence[int], name: str, actor: Any)
             raise StaleState(f"Some of these pictures do not show {source} any more; look again.")
         if wanted == shown:
             raise InvalidInput(f"That would leave nothing of {source}; rename it instead.", field="supports")
-        if Subject.objects.filter(name=new_name, category=source.category).exists():
+        if named(new_name, source.category):
             raise _taken(new_name)
         made = Subject.objects.create(name=new_name, category=source.category, enabled=source.enabled, created_by=actor)
         record.subject_ids.add(made.pk)

@@ -56,6 +56,8 @@ def _decide(
     user = moderator(actor)
     to_state = states.TRANSITIONS[states.OPEN, verb]
     # Suggestions before the case, as the worker writes them: one order of locks, so nobody waits in a circle.
+    if suggestion_ids:
+        tagging.hold(suggestion_ids=suggestion_ids)
     accepted = [tagging.accept(suggestion_id=pk, actor=actor) for pk in dict.fromkeys(suggestion_ids)]
     rows = Case.objects.filter(pk=case_id, state=states.OPEN).free_for(user.pk)
     if version is not None:
@@ -104,6 +106,8 @@ def undo(*, decision_id: int, actor: Actor, note: str = "") -> Decision:
     if decision.verb not in states.POST_STATUS:
         raise InvalidInput("Only approvals and rejections can be undone.")
     case = decision.case
+    if decision.delta.get("tag_decisions"):
+        tagging.hold(decision_ids=decision.delta["tag_decisions"])
     taken_back = [_take_back(pk, actor) for pk in reversed(decision.delta.get("tag_decisions", ()))]
     back_to = states.TRANSITIONS[decision.to_state, states.UNDO]
     untouched = case.state == decision.to_state and is_last(decision)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
@@ -92,6 +94,18 @@ def test_one_method_and_subfolders_without_groups(tmp_path):
     assert [(row["method"], row["default"]) for row in json.loads(at.read_text())["results"]] == [("mean", True)]
 
 
+def test_figures_are_printed_in_place_of_the_table_or_go_into_a_pipe(folder, tmp_path):
+    words = ("--data", folder, "--ways", 2, "--shots", 1, "--episodes", 2, "--method", "mean")
+    assert json.loads(evaluate(*words, "--json", "-")[0])["results"][0]["ways"] == 2
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        table, _ = evaluate(*words, "--json", pipe)
+        assert json.loads(read.result())["results"][0]["ways"] == 2
+    assert pipe.is_fifo()  # nothing took its place
+    assert "ways × shots" in table
+
+
 @pytest.mark.parametrize(
     ("manifest", "words", "explained"),
     [
@@ -102,6 +116,9 @@ def test_one_method_and_subfolders_without_groups(tmp_path):
         ("path,character\na.png,b\n", ("--encoder", "nobody"), "neither a checkpoint folder nor"),
         ("path,character\na.png,b\n", ("--encoder", "nsfwjs"), "no embedding head"),
         ("path,character\na.png,b\n", (), "can fill none of these settings"),
+        ("path,character\na.png,b\n", ("--seed", "-1"), "--seed: '-1' is no whole number from 0"),
+        ("path,character\na.png,b\n", ("--ways", "5,20"), "--ways: '5,20' is no whole number from 1"),
+        ("path,character\na.png,b\n", ("--split", "tset"), "--split: split is train, val or test"),
     ],
 )
 def test_mistakes_are_explained(tmp_path, manifest, words, explained):
@@ -109,6 +126,18 @@ def test_mistakes_are_explained(tmp_path, manifest, words, explained):
     (tmp_path / "manifest.csv").write_text(manifest)
     with pytest.raises(CommandError, match=explained):
         evaluate("--data", tmp_path, *words)
+
+
+def test_a_calibration_with_nothing_to_play_changes_nothing(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("red", "blue"):
+        for number in range(2):
+            picture(tmp_path / name / f"{number}.png", COLOURS[name], random)
+    folders = ("--characters", str(tmp_path), "--artists", str(tmp_path))
+    with pytest.raises(CommandError, match="a folder needs three classes"):
+        call_command("booru_calibrate", *folders, "--dry-run")
+    with pytest.raises(CommandError, match="is a folder; name a file"):
+        call_command("booru_calibrate", *folders, "--dry-run", "--json", str(tmp_path))
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):

@@ -31,10 +31,14 @@ def test_enrolling_makes_a_subject_and_again_adds_to_it():
     assert set(made.supports.values_list("post_id", flat=True)) == {first.pk, second.pk}
 
 
-@pytest.mark.parametrize("name", ["", "  ", "-miku", "~miku", "a,b", "a*b", "x" * 201, "mi\u0000ku"])
-def test_names_that_no_board_takes_are_refused(name):
-    with pytest.raises(InvalidInput):
+@pytest.mark.parametrize(
+    "name",
+    ["", "  ", " _ ", "-miku", "~miku", ")x", "a,b", "a*b", "a\x00b", "a\u200bb", "a" * 171, "rating:s", "user:bob"],
+)
+def test_nobody_is_enrolled_by_a_name_that_could_never_be_suggested(name):
+    with pytest.raises(InvalidInput, match=r"^A name is a tag\. ") as refused:
         services.enrol(name=name, posts=[SupportRef(post().pk)], actor=None)
+    assert refused.value.extra == {"field": "name"}
 
 
 @pytest.mark.parametrize(
@@ -165,3 +169,21 @@ def test_supports_and_subjects_go_with_what_they_hang_on():
     services.withdraw(subject_id=miku.pk)
     assert not Support.objects.exists()
     assert Vector.objects.count() == 1
+
+
+def test_one_tag_is_one_subject_in_whatever_case():
+    """Two would be rivals of each other, and neither be named."""
+    shown = [SupportRef(post().pk) for _ in range(3)]
+    miku = services.enrol(name="Hatsune Miku", posts=shown[:1], actor=None)
+    assert services.enrol(name="hatsune_miku", posts=shown[1:2], actor=None) == miku
+    assert services.learn(
+        post_id=shown[2].post_id, name="hatsune_miku", category="character", positive=True, actor=None
+    )
+    assert miku.supports.count() == 3
+    cafe = services.enrol(name="cafe\u0301", posts=shown[:2], actor=None)
+    assert services.enrol(name="caf\u00e9", posts=shown, actor=None) == cafe
+    with pytest.raises(StaleState, match="is called HATSUNE_MIKU already"):
+        services.rename(subject_id=cafe.pk, name="HATSUNE MIKU")
+    with pytest.raises(StaleState, match="is called Hatsune_miku already"):
+        services.split(subject_id=cafe.pk, support_ids=[cafe.supports.first().pk], name="Hatsune_miku", actor=None)
+    assert services.rename(subject_id=miku.pk, name="hatsune miku").name == "hatsune_miku"

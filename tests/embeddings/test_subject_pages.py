@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -74,7 +76,10 @@ def test_ticked_pictures_become_another_one_and_are_merged_again(staff, miku):
     answer = staff.post(
         HISTORY, {"action": "undo", "_selected_action": [item.pk for item in Change.objects.all()[:2]]}, follow=True
     )
-    assert answer.content.decode().count("was taken back") == 2
+    shown = answer.content.decode()
+    assert shown.count("was taken back") == 2
+    assert "Select gallery change to" in shown
+    assert re.search(r"\d gallery changes\b", shown)
     assert not Subject.objects.filter(name="snow_miku").exists()
     assert miku.supports.count() == 6
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import logging
 import os
 import resource
@@ -11,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,11 +181,26 @@ def _flip(at: float):
     return damage
 
 
+def _by_another_release(change: Callable[[dict[str, Any]], Any]):
+    def damage(data: bytes) -> bytes:
+        start = hashlib.sha256().digest_size
+        head = json.loads(data[start : start + snapshots.HEADER])
+        change(head)
+        rest = json.dumps(head).encode().ljust(snapshots.HEADER) + data[start + snapshots.HEADER :]
+        return hashlib.sha256(rest).digest() + rest
+
+    return damage
+
+
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: b"", lambda data: data[:20], lambda data: data[: len(data) // 2], lambda data: data + b"x",
+    [_by_another_release(change) for change in (
+        lambda head: head.update(format=99), lambda head: head["about"].pop("mark"),
+        lambda head: head["about"].update(mark={"row": 1}), lambda head: head.update(effort="much"),
+    )] + [lambda data: b"", lambda data: data[:20], lambda data: data[: len(data) // 2], lambda data: data + b"x",
      _flip(0), _flip(0.01), _flip(0.5), _flip(1)],
-    ids=["empty", "no header", "half", "longer", "sum", "header", "middle", "end"],
+    ids=["format", "no mark", "another mark", "effort",
+         "empty", "no header", "half", "longer", "sum", "header", "middle", "end"],
 )  # fmt: skip
 def test_a_damaged_snapshot_means_a_rebuild_and_a_good_one(monkeypatch, board, damage, caplog):
     path = upkeep.path_of(settled(monkeypatch))

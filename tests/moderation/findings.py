@@ -24,6 +24,7 @@ SAFE_ART: dict[str, dict[str, float]] = {
     "nsfw": {"drawing": 0.66, "hentai": 0.29, "neutral": 0.02, "porn": 0.02, "sexy": 0.01},
     "quality": {"finished": 0.8, "sketch": 0.15, "rough": 0.04, "poor": 0.01},
 }
+PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 
 
 def scores(head: str, values: Mapping[str, float]) -> Scores:

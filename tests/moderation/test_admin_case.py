@@ -14,8 +14,9 @@ from moderation.models import Case
 from moderation.selectors import item
 from tagging.models import Suggestion
 
-from .findings import analysis, unit
-from .test_admin_queue import PHOTO, QUEUE, page_of, status, text
+from .cases import status, suggest
+from .findings import PHOTO, analysis, unit
+from .test_admin_queue import QUEUE, page_of, text
 
 EVIL = "<script>alert(1)</script>"
 QUOTE = "\"'><img src=x onerror=alert(2)>"
@@ -26,11 +27,6 @@ def client(moderator) -> Client:
     browser = Client()
     browser.force_login(moderator)
     return browser
-
-
-def suggest(case: Case, name: str, category: str = "general", score: float = 0.9, **others) -> Suggestion:
-    facts = {"source": "model", "model_version": "net@1"} | others
-    return Suggestion.objects.create(post_id=case.post_id, name=name, category=category, score=score, **facts)
 
 
 def face(case: Case, number: int, box: tuple[float, float, float, float]) -> None:

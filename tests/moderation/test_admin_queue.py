@@ -8,14 +8,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from deploy.demo.board.models import Post
 from moderation import services
 from moderation.models import Case, Decision
 from tagging.models import Suggestion
 
+from .cases import status
 from .conftest import person
+from .findings import PHOTO
 
-PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 QUEUE = "/admin/booru_moderation/case/"
 
 
@@ -27,10 +27,6 @@ def text(response) -> str:
     """What a reader sees: tags and runs of spaces gone."""
     body = re.sub(r"(?s)<(script|style)\b.*?</\1>", " ", response.content.decode())
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body)))
-
-
-def status(case: Case) -> str:
-    return Post.objects.get(pk=case.post_id).status
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@ import uuid
 import pytest
 from rest_framework.test import APIClient
 
-from deploy.demo.board.models import Post
 from moderation import services
 from moderation.models import Case, Decision
 from tagging.models import Suggestion
 
+from .cases import status
 from .conftest import person
-from .findings import analysis
+from .findings import PHOTO, analysis
 
-PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 ROOT = "/booru/api/"
 
 
@@ -20,10 +19,6 @@ def api(actor=None) -> APIClient:
     if actor:
         client.force_login(actor)
     return client
-
-
-def status(case: Case) -> str:
-    return Post.objects.get(pk=case.post_id).status
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

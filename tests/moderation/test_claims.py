@@ -8,8 +8,7 @@ from moderation import services
 from moderation.models import Case
 
 from .conftest import person
-
-PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
+from .findings import PHOTO
 
 
 def run_out(case: Case) -> None:

@@ -1,35 +1,20 @@
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection, connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from booru_ml.errors import BooruError, InvalidInput, NotFound, NotPermitted, StaleState
 from booru_ml.host.loader import host
-from deploy.demo.board.models import Post
 from moderation import services
 from moderation.models import Case, Decision
 from tagging import services as tagging
 from tagging.models import Suggestion
 
+from .cases import status, suggest
 from .conftest import person
-from .findings import analysis
-
-PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
-
-
-def status(case: Case) -> str:
-    return Post.objects.get(pk=case.post_id).status
-
-
-def suggest(case: Case, name: str = "long_hair", **others) -> Suggestion:
-    facts = {"category": "general", "score": 0.9, "source": "model", "model_version": "net@1"} | others
-    return Suggestion.objects.create(post_id=case.post_id, name=name, **facts)
-
+from .findings import PHOTO, analysis
 
 # --- One decision -----------------------------------------------------------------------------------------------------
 
@@ -268,79 +253,3 @@ def test_whatever_happened_undoing_everything_brings_the_first_status_back(case,
     opened.refresh_from_db()
     expected = {"open": None, "approved": "active", "rejected": "deleted"}[opened.state]
     assert expected in (None, status(opened))
-
-
-# --- At the same moment -----------------------------------------------------------------------------------------------
-
-
-def together(*jobs):
-    """Runs the jobs at the same moment in threads of their own; returns results or errors."""
-    barrier = Barrier(len(jobs))
-
-    def run(job):
-        try:
-            barrier.wait(timeout=20)
-            return job()
-        except BooruError as error:
-            return error
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(run, jobs))
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_many_moderators_who_decide_at_once_exactly_one_succeeds(case) -> None:
-    opened = case(PHOTO)
-    crowd = [person("", "booru_moderation.decide_case") for _ in range(6)]
-    verbs = [services.approve, services.reject] * 3
-    results = together(
-        *(
-            lambda v=verb, a=actor: v(case_id=opened.pk, actor=a, version=0)
-            for verb, actor in zip(verbs, crowd, strict=True)
-        )
-    )
-    winners = [item for item in results if isinstance(item, Decision)]
-    assert len(winners) == 1
-    assert all(isinstance(item, StaleState) for item in results if not isinstance(item, Decision))
-    assert Decision.objects.count() == 1
-    assert status(opened) == winners[0].delta["status_after"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_many_who_undo_at_once_exactly_one_succeeds(case) -> None:
-    crowd = [person("", "booru_moderation.decide_case") for _ in range(5)]
-    opened = case()
-    decision = services.reject(case_id=opened.pk, actor=crowd[0])
-    results = together(*(lambda a=actor: services.undo(decision_id=decision.pk, actor=a) for actor in crowd))
-    assert sum(isinstance(item, Decision) for item in results) == 1
-    assert status(opened) == "pending"
-    assert Decision.objects.filter(verb="undo").count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_moderators_who_ask_for_the_next_case_at_once_get_different_ones(case) -> None:
-    crowd = [person("", "booru_moderation.decide_case") for _ in range(5)]
-    for _ in range(5):
-        case()
-    results = together(*(lambda a=actor: services.claim_next(actor=a) for actor in crowd))
-    taken = [item.pk for item in results if isinstance(item, Case)]
-    assert len(taken) == len(set(taken)) == 5
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_analysis_and_a_decision_at_once_leave_a_case_that_makes_sense(case) -> None:
-    actor = person("", "booru_moderation.decide_case")
-    for _ in range(4):
-        opened = case()
-        again = [analysis(opened.post_id, PHOTO, sha256=opened.analysis["sha256"])]
-        together(
-            lambda o=opened: services.approve(case_id=o.pk, actor=actor, version=o.version),
-            lambda a=again: services.triage(a),
-        )
-        opened.refresh_from_db()
-        # Either the reason came first and made the view stale, or it came later and reopened the case.
-        assert opened.state == "open"
-        assert opened.decisions.filter(verb="reopen").exists() == opened.decisions.filter(verb="approve").exists()
-    assert connection.vendor

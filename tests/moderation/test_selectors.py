@@ -7,9 +7,7 @@ from moderation import selectors, services
 from moderation.models import Case
 
 from .conftest import person
-from .findings import analysis, unit
-
-PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
+from .findings import PHOTO, analysis, unit
 
 
 def test_views_keep_the_order_of_the_cases_they_were_made_of(case) -> None:

@@ -7,9 +7,8 @@ from booru_ml.types import Refusal
 from moderation import services
 from moderation.models import Case, Decision, Flag
 
-from .findings import analysis
+from .findings import PHOTO, analysis
 
-PHOTO = {"medium": {"drawing": 0.02, "photo": 0.98}}
 HOT = {"nsfw": {"drawing": 0.1, "hentai": 0.8, "neutral": 0.0, "porn": 0.1, "sexy": 0.0}}
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
 
 from booru_ml.errors import InvalidInput
 from booru_ml.host.model_board import ModelBoard
-from booru_ml.types import PostFacts, TagRef
+from booru_ml.types import TagRef
 from deploy.demo.board import tagnames
 from deploy.demo.board.models import Post, Tag
 from deploy.demo.board.services import refresh_counts
-
-PREVIEW_FIELDS = ("sha256", "file_ext", "picture")
 
 
 class BoardAdapter(ModelBoard):
@@ -25,10 +22,8 @@ class BoardAdapter(ModelBoard):
         except InvalidInput:
             return False
 
-    def facts(self, post_ids: Iterable[Any]) -> dict[Any, PostFacts]:
-        found = super().facts(post_ids)
-        previews = {post.pk: post.preview_url for post in Post.objects.filter(pk__in=found).only(*PREVIEW_FIELDS)}
-        return {pk: replace(facts, thumbnail_url=previews.get(pk, facts.picture_url)) for pk, facts in found.items()}
+    def thumbnail_url(self, post: Any) -> str:
+        return str(post.preview_url)
 
     @transaction.atomic
     def add_tags(self, post_id: Any, tags: Sequence[TagRef]) -> tuple[TagRef, ...]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 
 from booru_ml.conf import CHECKPOINTS, config
+from booru_ml.disk import whole
+from booru_ml.evaluation.task import positive
 from booru_ml.management.base import BooruCommand
 from booru_ml.progress import track
 from embeddings.methods import METHODS
@@ -51,7 +53,7 @@ class Command(BooruCommand):
             "--artists", type=Path, nargs="+", default=[], metavar="DIR", help="as above, with path, artist, character"
         )
         parser.add_argument("--split", help="only rows of this split, where a manifest has the column")
-        parser.add_argument("--games", type=int, default=200, help="played for each size of gallery (default: 200)")
+        parser.add_argument("--games", type=positive, default=200, help="for each size of gallery (default: 200)")
         parser.add_argument(
             "--method", choices=[item.name for item in METHODS], help="how pictures are compared; default: the best"
         )
@@ -61,6 +63,8 @@ class Command(BooruCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["characters"] and not options["artists"]:
             raise CommandError("Name at least one folder after --characters or --artists.")
+        if options["json"] and options["json"].is_dir():
+            raise CommandError(f"{options['json']} is a folder; name a file to write after --json.")
         self._calibrate(options)
 
     def _calibrate(self, options: dict[str, Any]) -> None:
@@ -80,7 +84,10 @@ class Command(BooruCommand):
                     sets.setdefault(kind.value, []).append((folder.name, found[kind]))
         for folder in options["artists"]:
             found, _ = self._look(engine, folder, "artist", options["split"])
-            sets.setdefault(Vector.Kind.STYLE.value, []).append((folder.name, found[Vector.Kind.STYLE]))
+            if Vector.Kind.STYLE in found and len(games.playable(found[Vector.Kind.STYLE])) > 2:
+                sets.setdefault(Vector.Kind.STYLE.value, []).append((folder.name, found[Vector.Kind.STYLE]))
+        if not sets:
+            raise CommandError("Nothing can be played: a folder needs three classes with pictures of two groups each.")
         said: dict[str, dict[str, Any]] = {}
         trials: list[dict[str, Any]] = []
         report: list[dict[str, Any]] = []
@@ -92,7 +99,8 @@ class Command(BooruCommand):
         self.stdout.write(json.dumps(said, indent=2))
         if options["json"]:
             table = {"recognition": said, "methods": trials, "results": report}
-            options["json"].write_text(json.dumps(table, indent=2) + "\n")
+            with whole(options["json"]) as partial:
+                partial.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
         if not options["dry_run"]:
             _write(checkpoint.path, said)
             self.stdout.write(f"Written; the checkpoint is {Checkpoint.load(checkpoint.path).version} now.")

@@ -55,7 +55,7 @@ class Command(BooruCommand):
             raise CommandError(f"There is no user {name}.") from None
 
     def _known(self, name: str, category: str) -> Subject:
-        subject = Subject.objects.filter(name=services.clean_name(name), category=category).first()
+        subject = services.named(name, category)
         if subject is None:
             raise CommandError(f"There is no {category} {name} yet; enrol it by pictures that show it first.")
         return subject

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from booru_ml.disk import whole, writing
+from booru_ml.disk import is_stream, whole, writing
 from booru_ml.evaluation.artist import Artist
 from booru_ml.evaluation.characters import Characters
 from booru_ml.evaluation.compare import Compare
@@ -35,23 +35,27 @@ class Command(BooruCommand):
             task = kind()
             sub = tasks.add_parser(task.name, help=task.help, description=task.help)
             task.add_arguments(sub)
-            sub.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+            sub.add_argument(
+                "--json", type=Path, metavar="FILE", help="write the figures there; - prints them instead of the table"
+            )
             sub.add_argument("--report", type=Path, metavar="DIR", help="write the table and plots there")
             sub.set_defaults(asked=task)
 
     def handle(self, *args: Any, asked: Task, **options: Any) -> None:
-        written, folder = options["json"], options["report"]
+        printed, folder = options["json"] == Path("-"), options["report"]
+        written = None if printed else options["json"]
         if written and written.is_dir():
             raise CommandError(f"{written} is a folder; name a file to write after --json.")
         try:
-            for place in (written and written.parent, folder):
+            for place in (written.parent if written and not is_stream(written) else None, folder):
                 if place:
                     _try_out(place)
             answer = asked.ask(options, self.stderr.write)
-            self.stdout.write("\n".join(answer.lines))
+            figures = json.dumps(answer.report, indent=2)
+            self.stdout.write(figures if printed else "\n".join(answer.lines))
             if written:
                 with whole(written) as partial:
-                    partial.write_text(json.dumps(answer.report, indent=2) + "\n", encoding="utf-8")
+                    partial.write_text(figures + "\n", encoding="utf-8")
             if folder:
                 with whole(folder / f"{asked.name}.txt") as partial:
                     partial.write_text("\n".join(answer.lines) + "\n", encoding="utf-8")

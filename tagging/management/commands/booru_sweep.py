@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from booru_ml.management.base import BooruCommand
 from booru_ml.progress import progress
 from embeddings.models import Subject
-from embeddings.services import clean_name
+from embeddings.services import clean_name, named
 from tagging import sweeper, sweeps
 from tagging.models import Sweep
 
@@ -48,12 +48,12 @@ class Command(BooruCommand):
         self._say(order)
 
     def _order(self, name: str, options: dict[str, Any]) -> Sweep:
-        subject = Subject.objects.filter(name=clean_name(name), category=options["category"]).first()
+        subject = named(name, options["category"])
         if options["turn"] is None:
             if subject is None:
                 raise CommandError(f"There is no {options['category']} {name}; enrol it first (booru_enrol).")
             return sweeps.begin(subject_id=subject.pk, threshold=options["threshold"])
-        latest = Sweep.objects.filter(category=options["category"], name=clean_name(name)).first()
+        latest = Sweep.objects.filter(category=options["category"], name__iexact=clean_name(name)).first()
         if latest is None:
             raise CommandError(f"Nobody has looked for {name} yet.")
         return TURNS[options["turn"]](sweep_id=latest.pk)

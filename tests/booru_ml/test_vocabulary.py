@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from booru_ml.errors import InvalidInput
 from booru_ml.types import Category, TagRef
-from tagging.vocabulary import METATAGS, normalise, tag_or_none
+from booru_ml.vocabulary import METATAGS, normalise, tag_or_none
 
 
 @pytest.mark.parametrize(

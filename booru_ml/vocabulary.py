@@ -28,8 +28,7 @@ def normalise(name: str, category: Category = Category.GENERAL) -> TagRef:
 
     Ratings are checked against g, s, q, e; they and quality grades never become tags, but share the rules of names.
     """
-    text = unicodedata.normalize("NFC", name).strip().lower()
-    text = _SPACES.sub("_", text).strip("_")
+    text = spelt(name).lower()
     shown = ascii(text[:40])[1:-1]
     if not text:
         raise InvalidInput("A tag needs at least one character.", code="tag_name")
@@ -48,6 +47,11 @@ def normalise(name: str, category: Category = Category.GENERAL) -> TagRef:
     if category is Category.RATING and text not in set(Rating):
         raise InvalidInput(f"A rating is one of {', '.join(Rating)}, not {shown}.", code="tag_name")
     return TagRef(text, category)
+
+
+def spelt(name: str) -> str:
+    """``Blue  Eyes`` → ``Blue_Eyes``: as a tag but for the case of its letters, and unchecked."""
+    return _SPACES.sub("_", unicodedata.normalize("NFC", name).strip()).strip("_")
 
 
 def tag_or_none(name: str, category: Category) -> TagRef | None:

@@ -1,0 +1,133 @@
+"""What several people and workers do to a case at the same moment ends in one of the ways it could have gone."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+from time import sleep
+
+import pytest
+from django.db import connection, connections
+
+from booru_ml.errors import BooruError, StaleState
+from deploy.demo.board.models import Post
+from moderation import services
+from moderation.models import Case, Decision
+from tagging import board
+from tagging import services as tagging
+from tagging.models import Suggestion
+
+from .cases import status, suggest
+from .conftest import person
+from .findings import PHOTO, analysis
+
+
+def together(*jobs):
+    """Runs the jobs at the same moment in threads of their own; returns results or errors."""
+    barrier = Barrier(len(jobs))
+
+    def run(job):
+        try:
+            barrier.wait(timeout=20)
+            return job()
+        except BooruError as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(run, jobs))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_moderators_who_decide_at_once_exactly_one_succeeds(case) -> None:
+    opened = case(PHOTO)
+    crowd = [person("", "booru_moderation.decide_case") for _ in range(6)]
+    verbs = [services.approve, services.reject] * 3
+    results = together(
+        *(
+            lambda v=verb, a=actor: v(case_id=opened.pk, actor=a, version=0)
+            for verb, actor in zip(verbs, crowd, strict=True)
+        )
+    )
+    winners = [item for item in results if isinstance(item, Decision)]
+    assert len(winners) == 1
+    assert all(isinstance(item, StaleState) for item in results if not isinstance(item, Decision))
+    assert Decision.objects.count() == 1
+    assert status(opened) == winners[0].delta["status_after"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_undo_at_once_exactly_one_succeeds(case) -> None:
+    crowd = [person("", "booru_moderation.decide_case") for _ in range(5)]
+    opened = case()
+    decision = services.reject(case_id=opened.pk, actor=crowd[0])
+    results = together(*(lambda a=actor: services.undo(decision_id=decision.pk, actor=a) for actor in crowd))
+    assert sum(isinstance(item, Decision) for item in results) == 1
+    assert status(opened) == "pending"
+    assert Decision.objects.filter(verb="undo").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_moderators_who_ask_for_the_next_case_at_once_get_different_ones(case) -> None:
+    crowd = [person("", "booru_moderation.decide_case") for _ in range(5)]
+    for _ in range(5):
+        case()
+    results = together(*(lambda a=actor: services.claim_next(actor=a) for actor in crowd))
+    taken = [item.pk for item in results if isinstance(item, Case)]
+    assert len(taken) == len(set(taken)) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_analysis_and_a_decision_at_once_leave_a_case_that_makes_sense(case) -> None:
+    actor = person("", "booru_moderation.decide_case")
+    for _ in range(4):
+        opened = case()
+        again = [analysis(opened.post_id, PHOTO, sha256=opened.analysis["sha256"])]
+        together(
+            lambda o=opened: services.approve(case_id=o.pk, actor=actor, version=o.version),
+            lambda a=again: services.triage(a),
+        )
+        opened.refresh_from_db()
+        # Either the reason came first and made the view stale, or it came later and reopened the case.
+        assert opened.state == "open"
+        assert opened.decisions.filter(verb="reopen").exists() == opened.decisions.filter(verb="approve").exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_an_approval_with_several_suggestions_and_a_decision_on_one_do_not_wait_in_a_circle(
+    case, moderator, monkeypatch
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs row locks")
+    opened = case(PHOTO)
+    hat, smile = suggest(opened, "hat"), suggest(opened, "smile")
+    written, write = Event(), board.write
+
+    def slowly(row: Suggestion):
+        delta = write(row)  # from here on the post is locked
+        written.set()
+        sleep(0.3)
+        return delta
+
+    monkeypatch.setattr(board, "write", slowly)
+
+    def approve():
+        try:
+            return services.approve(case_id=opened.pk, actor=moderator, suggestion_ids=[hat.pk, smile.pk])
+        finally:
+            connections.close_all()
+
+    def accept_one():
+        try:
+            assert written.wait(10)
+            return tagging.accept(suggestion_id=smile.pk, actor=opened.post.uploader)
+        except BooruError as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        approved, late = pool.submit(approve), pool.submit(accept_one)
+        assert approved.result(30).to_state == "approved"
+        assert isinstance(late.result(30), StaleState)
+    assert set(Post.objects.get(pk=opened.post_id).tags.values_list("name", flat=True)) == {"hat", "smile"}
