@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+from functools import partial
 
 import billiard
 from celery import signals
@@ -27,9 +28,10 @@ def _serve() -> None:
 
 def _child_started(**_: object) -> None:
     """Each prefork child is a worker of its own, whatever its parent and the broker do."""
-    signal.signal(signal.SIGTERM, _child_told_to_stop)
-    signal.signal(signal.SIGUSR2, lambda *_: worker.current().stop.set())
-    stop_with(os.getppid())
+    main = os.getppid()
+    # Most signals are billiard's from here on. Its way out waits half a minute for the parent to hear of every task.
+    signal.signal(signal.SIGUSR2, partial(_child_told_to_stop, main))
+    stop_with(main, signal.SIGUSR2)
     _serve()
 
 
@@ -37,13 +39,17 @@ def _child_stopping(**_: object) -> None:
     worker.current().close()
 
 
-def _child_told_to_stop(*_: object) -> None:
+def _child_told_to_stop(main: int, *_: object) -> None:
+    """By the main process, which takes care of the rest, or by its death."""
+
     def leave() -> None:
         worker.current().close()
         os._exit(0)
 
-    # The signal may have come in the middle of a batch: it is finished by this thread while another one waits for it.
     worker.current().stop.set()
+    if os.getppid() == main:
+        return
+    # The signal may have come in the middle of a batch: it is finished by this thread while another one waits for it.
     threading.Thread(target=leave, daemon=True).start()
     last = threading.Timer(worker.STOP_SECONDS + 1, os._exit, [1])  # whatever the leave-taking hangs on
     last.daemon = True

@@ -43,6 +43,21 @@ def test_children_of_a_killed_celery_worker_leave_too(crew, trial):
         assert psutil.wait_procs(left, timeout=15)[1] == []
 
 
+def test_children_leave_a_parent_that_died_before_it_heard_of_their_work(crew, uploads):
+    """Billiard has each of them wait half a minute to be heard."""
+    crew.use(RECONCILE_SECONDS=60)  # so that they work because they were told to
+    main = crew.celery()
+    wait_for(lambda: len(crew.workers()) == 2)
+    children = [psutil.Process(pid) for pid in crew.workers()]
+    uploads.many(20, lambda: plain(BLUE))
+    wait_for(lambda: AnalysisJob.objects.filter(state="running").exists())
+    main.send_signal(signal.SIGSTOP)
+    wait_for(lambda: not AnalysisJob.objects.unfinished().exists(), 60)
+    crew.kill(main.pid)
+    assert psutil.wait_procs(children, timeout=12)[1] == []
+    assert crew.workers() == []
+
+
 @pytest.mark.long
 def test_killed_worker_command(crew, trial):
     crew.command()
