@@ -46,13 +46,14 @@ class Selection:
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """In the engine's order. Cheap: configuration and labels only, and those only when a folder's sums changed.
+        """In the engine's order. Cheap: configuration and labels only, and those only when a folder's sums changed,
+        as far as known since the last ``look``.
 
         Raises ``CheckpointError`` where a folder cannot be read, or is no longer the one that was promoted.
         """
         folders = tuple(str(folder) for folder in config().CHECKPOINTS)
         read = (*(member.folder for member in self.members), *folders)
-        return _resolve(self.members, folders, tuple(_stamp(Path(folder)) for folder in read))
+        return _resolve(self.members, folders, _stamps(read))
 
     @property
     def version(self) -> str:
@@ -84,7 +85,8 @@ def wanted() -> Selection:
 
 
 def look() -> Selection:
-    """What ought to speak, out of the database."""
+    """What ought to speak, out of the database; its folders are looked at anew, too."""
+    _stamps.cache_clear()
     using = router.db_for_read(Promotion)
     connection = transaction.get_connection(using)
     # Where the table is missing yet, an upload's transaction must not break by our asking.
@@ -161,6 +163,11 @@ def _resolve(
         elif left := checkpoint.tasks - taken:
             found.append(checkpoint.speaking(left))
     return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _stamps(folders: tuple[str, ...]) -> tuple[object, ...]:
+    return tuple(_stamp(Path(folder)) for folder in folders)
 
 
 def _stamp(folder: Path) -> tuple[int, int, int]:

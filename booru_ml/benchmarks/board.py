@@ -100,8 +100,13 @@ class Board:
                 AnalysisJob.objects.filter(pk__in=jobs).update(state=State.RUNNING)
         return jobs
 
-    def wait(self, jobs: Sequence[int], check: Callable[[], None], poll: float = 0.05) -> None:
-        """Until all are done. Raises ``CommandError`` with what became of them where they are not, in time."""
+    def wait(self, jobs: Sequence[int], check: Callable[[], None], *, least: float = 0, poll: float = 0.05) -> None:
+        """Until all are done, which takes ``least`` seconds at any rate: till then the database is left alone. It is
+        asked every ``poll`` seconds while all are missing, more often the fewer are left.
+
+        Raises ``CommandError`` with what became of them where they are not, in time.
+        """
+        time.sleep(least)
         patience = time.monotonic() + PATIENCE_SECONDS
         rows = AnalysisJob.objects.filter(pk__in=jobs)
         finished = prepared(rows.filter(state=State.DONE).values_list("pk"))  # asked often, on cores that are measured
@@ -110,7 +115,7 @@ class Board:
             if time.monotonic() > patience:
                 states = list(rows.exclude(state=State.DONE).values_list("state", "code", "message")[:5])
                 raise CommandError(f"{len(jobs) - done} of {len(jobs)} pictures are not done: {states}")
-            time.sleep(poll)
+            time.sleep(max(min(poll, 0.002), poll * (1 - done / len(jobs))))
 
     def clear(self, jobs: Sequence[int]) -> None:
         """Takes the posts of these jobs away, and all that hangs on them."""

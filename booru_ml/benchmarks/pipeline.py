@@ -21,7 +21,7 @@ from booru_ml.benchmarks.workers import CeleryWorkers
 
 TIMES = 3
 """How often a round uploads each picture: several batches for every worker."""
-POLL_SECONDS = 0.003
+POLL_SECONDS = 0.001
 PAUSE_SECONDS = 0.2
 """Between two single uploads, so that each meets an idle worker."""
 
@@ -134,7 +134,7 @@ def _latencies(
         time.sleep(PAUSE_SECONDS)
         jobs = board.upload([name])
         begun = time.perf_counter()
-        board.wait(jobs, workers.check, poll=POLL_SECONDS)
+        board.wait(jobs, workers.check, least=bare / 2, poll=POLL_SECONDS)
         if number >= 0:
             alone.append(bare)
             latencies.append(time.perf_counter() - begun)

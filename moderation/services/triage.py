@@ -177,6 +177,8 @@ def _replaced(case: Case, analysis: Analysis) -> bool:
 def _judged(cases: Iterable[Case]) -> dict[int, list[tuple[str, set[str]]]]:
     """By case: the picture (sha256) and the reasons that each standing decision was made on."""
     found: dict[int, list[tuple[str, set[str]]]] = {case.pk: [] for case in cases}
+    if not found:
+        return found
     standing = Decision.objects.filter(case_id__in=list(found), verb__in=states.POST_STATUS, undone_by=None)
     for case_id, delta in standing.values_list("case_id", "delta"):
         found[case_id].append((delta.get("sha256", ""), set(delta.get("reasons", ()))))
