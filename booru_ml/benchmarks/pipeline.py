@@ -23,7 +23,7 @@ TIMES = 3
 """How often a round uploads each picture: several batches for every worker."""
 POLL_SECONDS = 0.001
 PAUSE_SECONDS = 0.2
-"""Between two single uploads, so that each meets an idle worker."""
+"""Before each single picture, so that both ways meet it from rest: idle, with cold caches."""
 
 
 class Way(ABC):
@@ -130,6 +130,7 @@ def _latencies(
     alone, latencies = [], []
     for number in range(-3, uploads):
         path, name = board.pictures[number % len(board.pictures)]
+        time.sleep(PAUSE_SECONDS)
         bare = crew.one(path)
         time.sleep(PAUSE_SECONDS)
         jobs = board.upload([name])
