@@ -81,8 +81,10 @@ def _distance(head: Head, one: FloatArray, other: FloatArray) -> float:
 
 
 def _likely(maps: FloatArray) -> FloatArray:
-    """Heat maps with the first plane's logits as probabilities; sizes stay logarithms."""
-    return np.concatenate([1 / (1 + np.exp(-np.clip(maps[:, :1], -30, 30))), maps[:, 1:]], axis=1)
+    """Heat maps with the first plane's logits as probabilities, by which the logarithms of sizes count: where there is
+    nothing, nobody asks how large it is."""
+    likely = 1 / (1 + np.exp(-np.clip(maps[:, :1], -30, 30)))
+    return np.concatenate([likely, likely * maps[:, 1:]], axis=1)
 
 
 def check(checkpoint: Checkpoint, outputs: Outputs, count: int) -> None:

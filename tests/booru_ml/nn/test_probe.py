@@ -118,6 +118,15 @@ def test_bfloat16_changes_the_shipped_checkpoints_answers(checkpoint: Checkpoint
     assert max(verification.distances(checkpoint, half, exact).values()) > probe.TOLERANCE
 
 
+@pytest.mark.parametrize(("centre", "counts"), [(-20, False), (3, True)])
+def test_sizes_count_where_something_is(centre: float, counts: bool) -> None:
+    checkpoint = Checkpoint.load(CHECKPOINTS / "booru-lite")
+    maps = np.full((1, 3, 4, 4), centre, np.float32)
+    same = {name: np.zeros((1, head.dim or len(head.labels)), np.float32) for name, head in checkpoint.heads.items()}
+    one, other = ({**same, "faces": maps + np.float32([[[[0]], [[off]], [[0]]]])} for off in (0.0, 0.2))
+    assert (verification.distances(checkpoint, one, other)["faces"] > probe.TOLERANCE) is counts
+
+
 def _probe(folder: Path, log: Path) -> None:
     def measure(*_: Any, **__: Any) -> Choice:
         with log.open("a") as file:
