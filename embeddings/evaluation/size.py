@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from booru_ml.conf import config
 from booru_ml.evaluation.task import Answer, Options, Say, Task, natural, positive
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class GallerySize(Task):
         parser.add_argument("--seed", type=natural, default=0)
 
     def ask(self, options: Options, say: Say) -> Answer:
+        from threadpoolctl import threadpool_limits
+
         from booru_ml.benchmarks.stage import stage
         from embeddings.gallery import Room
 
         drawn = Drawn(options["dimension"], options["seed"])
         looks = drawn.looks(options["characters"])
-        with stage() as folder:
+        with stage() as folder, threadpool_limits(config().THREADS):  # as a worker computes
             say("Filling a database …")
             posts = _fill(drawn, looks, options["pictures"], folder)
             room = Room()
