@@ -75,8 +75,9 @@ def paired(
         for name, metric in metrics.items():
             left, right = metric(first), metric(second)
             values = np.array(drawn[name])
+            values = values[np.isfinite(values)]
             tail = min(int((values <= 0).sum()), int((values >= 0).sum()))
-            p = min(1.0, 2 * (tail + 1) / (len(values) + 1))
+            p = min(1.0, 2 * (tail + 1) / (len(values) + 1)) if len(values) else float("nan")
             found[name] = Difference(left, right, _interval(left - right, drawn[name]), p, "paired bootstrap")
         return found
 

@@ -101,6 +101,13 @@ def test_a_better_model_is_told_from_luck() -> None:
         intervals.paired(good, answers(count=200), metric)
 
 
+def test_what_cannot_be_measured_is_no_difference() -> None:
+    alone = answers(count=40)
+    alone = Answers(alone.classes, alone.paths, alone.groups, np.zeros(40, np.int64), alone.chances)
+    told = intervals.paired(alone, alone.saying(alone.chances[::-1]), {"spearman": scores.spearman}, resamples=20)
+    assert np.isnan(told["spearman"].p), "all pictures are of one grade, so neither model ranks them better"
+
+
 def test_mcnemar_counts_only_where_the_two_differ() -> None:
     found = answers(count=110, classes=2)
     right = np.eye(2)[found.truth]
