@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
     from booru_ml.evaluation.task import Options, Say
 
+UNSPLIT = "  All pictures are asked about, as none has split test: what taught the head flatters it."
 RULES = {"mean": linear.nearest_mean, "linear": linear.learned}
 
 
@@ -70,10 +71,15 @@ class Characters(Measured):
         head = _head(checkpoint, options["head"], {sample.label for sample in samples})
         if options["store"] and not head:
             raise InvalidInput(f"{checkpoint.name} has no softmax head that knows these classes, so none to store in.")
+        _check_classes(samples, options)
         material = gather(samples, say) if head or options["most"] is None else _few(samples, say, options)
-        if len(set(material.labels)) < 2:
-            raise InvalidInput(f"{options['data']} holds fewer than two classes of {options['least']} pictures.")
+        _check_classes(material.samples, options)
         return _by_head(checkpoint, head, material, options) if head else _by_embedding(checkpoint, material, options)
+
+
+def _check_classes(samples: Sequence[Sample], options: Options) -> None:
+    if len({sample.label for sample in samples}) < 2:
+        raise InvalidInput(f"{options['data']} holds fewer than two classes of {options['least']} pictures.")
 
 
 def _few(samples: Sequence[Sample], say: Say, options: Options) -> Material:
@@ -107,6 +113,7 @@ def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Opt
     figures: dict[str, Any] = {"pixel_1nn": scores.floor(answers)}
     notes = [
         f"by the checkpoint's own head {head}",
+        *([] if len(tested) else [UNSPLIT]),
         f"  nearest other picture at 16×16 pixels: {scores.floor(answers):.3f}",
     ]
     if len(tuned) and len(tested):

@@ -77,13 +77,13 @@ class Tags(Measured):
         answers = Answers(classes, paths, material.groups, truth[:, kept], chances, limits=limits)
         equal = calibration.equal_error(answers.truth.astype(bool), chances)
         held_out = _held_out(answers, options)
-        near = answers.truth[nearest_other(material.pixels, material.groups)].astype(np.float64)
+        near = answers.truth[nearest_other(material.pixels, material.groups)].astype(np.float32)
         figures: dict[str, Any] = {
             "p_equals_r_threshold": equal,
             "p_equals_r_f1": scores.micro_f1(replace(answers, limits=np.full(len(classes), equal))),
             "per_tag_thresholds_macro_f1": scores.macro_f1(held_out),
             "per_tag_thresholds_micro_f1": scores.micro_f1(held_out),
-            "pixel_1nn": scores.micro_f1(answers.saying(near)),
+            "pixel_1nn": scores.micro_f1(answers.saying(settled(near, decided).astype(np.float64))),
             "unknown_tags": len(unknown),
         }
         notes = [

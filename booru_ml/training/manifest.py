@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from booru_ml.disk import whole
 from booru_ml.errors import InvalidInput
 from booru_ml.types import Box
 
 Item = TypeVar("Item")
 MANIFEST = "manifest.csv"
+BOOKS = "samples.csv"
+"""In the folder of a training's books: what it taught and tested with."""
+COLUMNS = ("path", "label", "group", "split", "box", "tags", "rejected")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 """Other names that are in use."""
@@ -51,7 +56,8 @@ def read(
     faces: bool = False,
     several: bool = False,
 ) -> list[Sample]:
-    """Samples of ``folder``: the column ``label`` of its ``manifest.csv``, else its class subfolders.
+    """Samples of ``folder``: as a training kept them, the column ``label`` of its ``manifest.csv``, else its class
+    subfolders.
 
     ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
     ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
@@ -62,13 +68,16 @@ def read(
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
-    listed = (folder / MANIFEST).is_file()
-    samples = _from_manifest(folder, label, group, faces, several) if listed else _from_subfolders(folder)
+    if (folder / BOOKS).is_file():
+        samples = _from_books(folder, several)
+    else:
+        listed = (folder / MANIFEST).is_file()
+        samples = _from_manifest(folder, label, group, faces, several) if listed else _from_subfolders(folder)
+        if several:
+            samples = [replace(sample, tags=_words(sample.label)) for sample in samples]
     split = split and _split(split, "--split")
     if split and any(sample.split for sample in samples):
         samples = [sample for sample in samples if sample.split == split]
-    if several:
-        samples = [replace(sample, tags=_words(sample.label)) for sample in samples]
     if not samples:
         raise InvalidInput(f"{folder} holds no labelled pictures{f' of split {split!r}' if split else ''}.")
     return samples
@@ -145,6 +154,35 @@ def _table(file: Path) -> Iterator[csv.DictReader[str]]:
         raise InvalidInput(f"{file} is no table in UTF-8 ({error}). Save it as CSV with commas, in UTF-8.") from error
 
 
+def kept(file: Path) -> list[Sample]:
+    """What ``keep`` wrote."""
+    found = []
+    with file.open(newline="", encoding="utf-8") as opened:
+        for row in csv.DictReader(opened):
+            box = Box(*map(float, row["box"].split())) if row["box"] else None
+            # An empty list: no tags. An empty cell: a picture that has one label instead.
+            tags, rejected = (tuple(json.loads(row[key])) if row[key] else None for key in ("tags", "rejected"))
+            found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags, rejected))
+    return found
+
+
+def keep(file: Path, samples: Sequence[Sample]) -> None:
+    with whole(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for one in samples:
+            box = " ".join(repr(side) for side in asdict(one.box).values()) if one.box else ""
+            several = ("" if x is None else json.dumps(x, ensure_ascii=False) for x in (one.tags, one.rejected))
+            writer.writerow([one.path, one.label, one.group, one.split, box, *several])
+
+
+def _from_books(folder: Path, several: bool) -> list[Sample]:
+    samples = kept(folder / BOOKS)
+    if any((sample.tags is not None) != several for sample in samples):
+        raise InvalidInput(f"{folder} has {'one label' if several else 'any number of tags'} for each picture.")
+    return samples
+
+
 def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: bool) -> list[Sample]:
     samples = []
     for path, row, where in rows(folder, label, *(["faces"] if faces else [])):
@@ -153,7 +191,7 @@ def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: b
         rejected = _words(row["rejected"]) if several and "rejected" in row else None
         told = bool(name or rejected) or (several and rejected is None)
         if told and found:
-            together = row.get(group, "").strip() or path.relative_to(folder.resolve()).as_posix()
+            together = row.get(group, "").strip() or str(path)
             split = _split(row.get("split", ""), where)
             samples.append(Sample(path, name, together, split, found[0], rejected=rejected))
     return samples
@@ -183,16 +221,10 @@ def _from_subfolders(folder: Path) -> list[Sample]:
     """A picture's class is the first folder on the way to it, however deep it lies. Hidden files and folders are what
     systems and viewers left there: previews, caches."""
     return [
-        Sample(path, home.name, _real_path(path, folder))
-        for home in sorted(folder.glob("[!.]*/"))
+        Sample(path, home.name, str(path.resolve()))
+        for home in sorted(folder.resolve().glob("[!.]*/"))
         for path in sorted(home.rglob("[!.]*"))
         if path.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(home).parts)
         and path.is_file()
     ]
-
-
-def _real_path(path: Path, folder: Path) -> str:
-    """One name for a picture, by whatever links it is listed."""
-    home, target = folder.resolve(), path.resolve()
-    return str(folder / target.relative_to(home) if target.is_relative_to(home) else target)

@@ -46,8 +46,6 @@ class Folders:
             for folder in self.data
             for sample in manifest.read(folder, label=task.column, group=_apart(folder, task), several=task.several)
         ]
-        # Manifests without groups have one for each row; rows of two folders are not the same picture.
-        found = [replace(s, group=f"{s.path.parent}/{s.group}") for s in found] if len(self.data) > 1 else found
         if settings.tile:
             found = tiles(found, settings.tile)
         return audit(found, least=settings.least, shares=settings.shares, seed=settings.seed)

@@ -17,11 +17,10 @@ import torch
 
 from booru_ml.disk import whole, writing
 from booru_ml.errors import InvalidInput
+from booru_ml.training import manifest
 from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings
-from booru_ml.types import Box
 
-COLUMNS = ("path", "label", "group", "split", "box", "tags", "rejected")
 Curve = list[dict[str, float]]
 
 
@@ -50,28 +49,13 @@ class Run:
 
     def samples(self) -> list[Sample] | None:
         """As an earlier start of this run found them; None at the first one."""
-        path = self.folder / "samples.csv"
-        if not path.exists():
-            return None
-        found = []
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                box = Box(*map(float, row["box"].split())) if row["box"] else None
-                # An empty list: no tags. An empty cell: a picture that has one label instead.
-                tags, rejected = (tuple(json.loads(row[key])) if row[key] else None for key in ("tags", "rejected"))
-                found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags, rejected))
-        return found
+        path = self.folder / manifest.BOOKS
+        return manifest.kept(path) if path.exists() else None
 
     def keep_samples(self, samples: Sequence[Sample], report: Sequence[str]) -> None:
         with whole(self.folder / "data.txt") as partial:
             partial.write_text("\n".join(report) + "\n", encoding="utf-8")
-        with whole(self.folder / "samples.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for one in samples:
-                box = " ".join(repr(side) for side in asdict(one.box).values()) if one.box else ""
-                several = ("" if x is None else json.dumps(x, ensure_ascii=False) for x in (one.tags, one.rejected))
-                writer.writerow([one.path, one.label, one.group, one.split, box, *several])
+        manifest.keep(self.folder / manifest.BOOKS, samples)
 
     # --- Where it is ---
 
@@ -89,7 +73,7 @@ class Run:
                 "Go on with what it was started with, start anew with --restart, or choose another --out."
             )
         with whole(path) as partial:
-            (self.folder / "samples.csv").unlink(missing_ok=True)
+            (self.folder / manifest.BOOKS).unlink(missing_ok=True)
             partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
     def load(self) -> dict[str, Any] | None:

@@ -14,6 +14,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from booru_ml.checkpoint import Checkpoint
+from booru_ml.errors import InvalidInput
+from booru_ml.training import manifest
 from tests.booru_ml.training import folders
 
 pytestmark = pytest.mark.torch
@@ -136,7 +138,6 @@ def test_folds_deal_out_of_as_many_groups_as_there_are(
 def test_a_stored_temperature_is_served(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     from booru_ml.evaluation.calibration import softened
     from booru_ml.evaluation.pictures import ask
-    from booru_ml.training import manifest
 
     folder = rewritten(
         data,
@@ -168,6 +169,22 @@ def test_stored_thresholds_are_the_checkpoints_and_verify(checkpoint: Path, data
     evaluate("tags", *asked, "--store")
     assert len((checkpoint / "thresholds.csv").read_text().splitlines()) == 3
     assert evaluate("tags", *asked)[0]["micro_f1"] >= figures["micro_f1"]
+
+
+def test_the_floor_of_tags_is_measured_by_what_is_known(
+    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every fourth picture nobody said whether it shows the sea; its neighbour's sea is no mistake there."""
+    folder = rewritten(
+        data,
+        tmp_path / "set",
+        tags=lambda n, _: "sky sea" if n % 4 else "sky",
+        rejected=lambda n, _: "" if n else "sea",
+    )
+    monkeypatch.setattr("booru_ml.evaluation.tags.nearest_other", lambda *_: (np.arange(48) + 1) % 48)
+    figures, _, _ = evaluate("tags", "--data", folder, "--model", checkpoint)
+    hit, wrong, missed = 48 + 24, 1, 12
+    assert figures["pixel_1nn"] == pytest.approx(2 * hit / (2 * hit + wrong + missed), abs=1e-4)
 
 
 def test_quality_by_own_head_by_a_fitted_one_and_by_made_grades(checkpoint: Path, data: Path, tmp_path: Path) -> None:
@@ -225,8 +242,35 @@ def test_what_is_wrong_is_said(checkpoint: Path, data: Path, tmp_path: Path) -> 
     words = rewritten(data, tmp_path / "words" / "set", quality=lambda n, _: ("meh", "nice", "great")[n % 3])
     with pytest.raises(CommandError, match="in which --order"):
         evaluate("quality", "--data", words, "--model", checkpoint)
+    single = rewritten(data, tmp_path / "single" / "set", character=lambda n, _: f"who{n}")
+    with pytest.raises(CommandError, match="fewer than two classes of 2 pictures"):
+        evaluate("characters", "--data", single, "--model", checkpoint, "--most", 2)
     broken = rewritten(data, tmp_path / "broken" / "set", rating=lambda *_: "g")
     for path in broken.glob("*/*.png"):
         path.write_bytes(b"")
     with pytest.raises(CommandError, match="None of the 48 pictures can be read"):
         evaluate("rating", "--data", broken)
+
+
+def test_the_split_that_a_training_made_is_read_from_its_books(
+    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head is measured on pictures that did not teach it, and calibrated, without a manifest of one's own."""
+    for n, path in enumerate(sorted(data.glob("*/*.png"))):
+        (tmp_path / "set" / "abc"[n % 3]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "set" / "abc"[n % 3] / f"{n}.png")
+    monkeypatch.chdir(tmp_path)
+    fast = ["--frozen", "1", "--augment", "none", "--size", "32", "--epochs", "1", "--batch", "8", "--out", "who"]
+    asked = ["--data", "set", "--base", str(checkpoint), "--shares", "0.4", "0.3", "0.3"]
+    call_command("booru_train", "characters", *asked, *fast, stdout=StringIO())
+    taught = json.loads((tmp_path / "who.run" / "report.json").read_text())["test"]
+    _, said, _ = evaluate("characters", "--data", tmp_path / "set", "--model", "who")
+    assert "All pictures are asked about" in said
+    monkeypatch.chdir("/")
+    books = tmp_path / "who.run"
+    figures, said, _ = evaluate("characters", "--data", books, "--model", tmp_path / "who", "--store")
+    assert figures["pictures"] == taught["pictures"] < 48
+    assert figures["top1"] == pytest.approx(taught["accuracy"], abs=1e-4)
+    assert "All pictures" not in said
+    with pytest.raises(InvalidInput, match="has one label for each picture"):
+        manifest.read(books, label="tags", several=True)

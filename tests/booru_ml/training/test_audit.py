@@ -13,8 +13,11 @@ from PIL import Image
 from booru_ml.errors import InvalidInput
 from booru_ml.training.audit import audit
 from booru_ml.training.manifest import Sample, read
+from booru_ml.training.material import Folders
 from booru_ml.training.runs import Run
+from booru_ml.training.settings import Settings
 from booru_ml.training.splits import split
+from booru_ml.training.tasks import TASKS
 
 pytestmark = pytest.mark.torch
 
@@ -127,3 +130,19 @@ def test_pictures_without_tags_are_kept_and_split(tmp_path: Path) -> None:
     run = Run(tmp_path / "out")
     run.keep_samples([*found.samples, sample(tmp_path, scene(9), "miku", "train")], [])
     assert [one.labels for one in run.samples() or ()] == [*(one.labels for one in found.samples), ("miku",)]
+
+
+def test_a_group_is_one_in_whatever_folder_its_pictures_lie(tmp_path: Path) -> None:
+    """An artist's characters are kept apart though two folders were given, and pictures lie by artist."""
+    for number, home in enumerate(("one", "two")):
+        for place, artist in enumerate(("x", "y")):
+            for n in range(4):
+                path = tmp_path / home / artist / f"{n}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                scene(100 * number + 10 * place + n).save(path)
+        rows = [f"{artist}/{n}.png,{artist},who{n}\n" for artist in "xy" for n in range(4)]
+        (tmp_path / home / "manifest.csv").write_text("path,artist,character\n" + "".join(rows))
+    folders = Folders([tmp_path / "one", tmp_path / "two"])
+    found = folders.samples(TASKS["artist"], Settings(shares=(0.5, 0.25, 0.25)))
+    assert len(found.samples) == 16
+    assert {len({one.split for one in found.samples if one.group == f"who{n}"}) for n in range(4)} == {1}
