@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery, signals
 
 from booru_ml.conf import config
+from booru_ml.pipeline.doorbell import patience
 
 QUEUE = "booru_ml"
 
@@ -22,6 +23,7 @@ def _settings() -> dict[str, Any]:
         "broker_write_url": url,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_transport_options": patience(url),
         "imports": ["booru_ml.tasks"],
         "task_default_queue": QUEUE,
         "task_ignore_result": True,

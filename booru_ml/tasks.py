@@ -28,6 +28,8 @@ def _serve() -> None:
 
 def _child_started(**_: object) -> None:
     """Each prefork child is a worker of its own, whatever its parent and the broker do."""
+    if billiard.current_process().name == "MainProcess":
+        return  # The solo pool calls itself a child, but its parent is a stranger.
     main = os.getppid()
     # Most signals are billiard's from here on. Its way out waits half a minute for the parent to hear of every task.
     signal.signal(signal.SIGUSR2, partial(_child_told_to_stop, main))
@@ -56,13 +58,16 @@ def _child_told_to_stop(main: int, *_: object) -> None:
     last.start()
 
 
-def _main_ready(sender: object = None, **_: object) -> None:
-    """Pools without children of their own (solo, threads) work in this process."""
-    if _has_children(sender):
-        # Celery gives up if a child died before it listened; a bad picture may kill one sooner than the broker answers.
-        sender.pool.maintain_pool()  # type: ignore[attr-defined]
-    else:
+def _main_started(instance: object = None, **_: object) -> None:
+    """Pools without children of their own (solo, threads) work in this process, before the broker answers, too."""
+    if not _has_children(instance):
         _serve()
+
+
+def _main_ready(sender: object = None, **_: object) -> None:
+    """Celery gives up if a child died before it listened; a bad picture may kill one sooner than the broker answers."""
+    if _has_children(sender):
+        sender.pool.maintain_pool()  # type: ignore[attr-defined]
 
 
 def _main_told_to_stop(**_: object) -> None:
@@ -87,6 +92,7 @@ def _has_children(sender: object) -> bool:
 
 signals.worker_process_init.connect(_child_started)
 signals.worker_process_shutdown.connect(_child_stopping)
+signals.celeryd_after_setup.connect(_main_started)
 signals.worker_ready.connect(_main_ready)
 signals.worker_shutting_down.connect(_main_told_to_stop)
 signals.worker_shutdown.connect(_main_stopping)

@@ -80,9 +80,9 @@ class Doorbell:
     def _connect(url: str) -> Any:
         from kombu import Connection
 
-        options: dict[str, Any] = {}
-        if url.startswith(("redis", "sentinel")):
-            options = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS, "max_retries": 0}
+        options = patience(url)
+        if options:
+            options["max_retries"] = 0
         return Connection(url, connect_timeout=TIMEOUT_SECONDS, transport_options=options)
 
     @staticmethod
@@ -98,6 +98,13 @@ class Doorbell:
 
 
 _doorbell = Doorbell()
+
+
+def patience(url: str) -> dict[str, Any]:
+    """Transport options by which a Redis that hangs is given up, or it would keep a worker from stopping, too."""
+    if not url.startswith(("redis", "sentinel")):
+        return {}
+    return {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
 
 
 def ring() -> None:

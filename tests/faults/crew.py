@@ -32,9 +32,9 @@ class Crew(Workers):
         """What workers started from now on work with; ``setting``: keys of ``BOORU_ML``."""
         self.environment |= {"FAULT_ENGINE": engine, "FAULT_CLOCK": str(clock), "FAULT_SETTING": json.dumps(setting)}
 
-    def celery(self, *, processes: int = 2) -> subprocess.Popen[bytes]:
+    def celery(self, *flags: str, processes: int = 2) -> subprocess.Popen[bytes]:
         app = "booru_ml.broker" if self.environment["FAULT_ENGINE"] == "untouched" else "tests.faults.worker_app"
-        return self._start("celery", "-A", app, "worker", "-c", str(processes), "-l", "info")
+        return self._start("celery", "-A", app, "worker", "-c", str(processes), "-l", "info", *flags)
 
     def command(self, *flags: str) -> subprocess.Popen[bytes]:
         if self.environment["FAULT_ENGINE"] == "untouched":

@@ -11,6 +11,7 @@ import redis
 from django.db import connection
 from django.test import Client
 
+from booru_ml.models import AnalysisJob
 from tests.faults.pictures import drawing
 from tests.flows.conftest import wait_for
 
@@ -79,6 +80,27 @@ def test_worker_that_starts_before_its_broker(crew, trial, server):
     with trial("no broker at the start", "nobody listens on the port; uploads and workers start", within=60):
         pass
     server.start()
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_pool_without_children_starts_before_its_broker_too(crew, uploads, server, pool):
+    server.kill()
+    crew.celery("-P", pool)
+    uploads.many(3)
+    wait_for(lambda: not AnalysisJob.objects.unfinished().exists(), 20)
+
+
+@pytest.mark.parametrize("heard", ["heard before", pytest.param("never heard", marks=pytest.mark.long)])
+def test_worker_that_is_told_to_stop_while_redis_hangs(crew, uploads, server, heard):
+    if heard == "never heard":
+        server.freeze()
+    main = crew.celery()
+    uploads.one()
+    wait_for(lambda: not AnalysisJob.objects.unfinished().exists(), 20)
+    server.freeze()
+    main.send_signal(signal.SIGTERM)
+    assert main.wait(timeout=10) == 0
+    assert crew.workers() == []
 
 
 def test_doubled_and_reordered_messages(crew, trial, broker):

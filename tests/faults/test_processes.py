@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -11,7 +13,7 @@ import pytest
 from booru_ml.models import AnalysisJob
 from tests.faults.engine import BLUE
 from tests.faults.pictures import drawing, heavy, plain
-from tests.flows.conftest import wait_for
+from tests.flows.conftest import ROOT, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
 WITHIN = 60
@@ -56,6 +58,17 @@ def test_children_leave_a_parent_that_died_before_it_heard_of_their_work(crew, u
     crew.kill(main.pid)
     assert psutil.wait_procs(children, timeout=12)[1] == []
     assert crew.workers() == []
+
+
+def test_worker_without_children_outlives_the_shell_that_started_it(crew):
+    worker = f"{sys.executable} -m celery -A tests.faults.worker_app worker -P solo & wait"
+    shell = subprocess.Popen(["sh", "-c", worker], env=crew.environment, cwd=ROOT, start_new_session=True)
+    wait_for(lambda: len(crew.workers()) == 1)
+    started = psutil.Process(crew.workers()[0])
+    crew.met.add(started)
+    shell.kill()
+    shell.wait()
+    assert psutil.wait_procs([started], timeout=3)[1] == [started]
 
 
 @pytest.mark.long

@@ -41,8 +41,9 @@ class Workers:
         self.logs = logs
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def celery(self, *, processes: int = 1) -> subprocess.Popen[bytes]:
-        return self._start("celery", "-A", "tests.flows.worker_app", "worker", "-c", str(processes), "-l", "info")
+    def celery(self, *flags: str, processes: int = 1) -> subprocess.Popen[bytes]:
+        app = "tests.flows.worker_app"
+        return self._start("celery", "-A", app, "worker", "-c", str(processes), "-l", "info", *flags)
 
     def command(self, *flags: str) -> subprocess.Popen[bytes]:
         return self._start("tests.flows.worker_command", "booru_worker", *flags)
