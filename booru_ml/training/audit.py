@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 import imagehash
@@ -31,6 +32,7 @@ SHOWN = 5
 
 Bits = npt.NDArray[np.uint8]
 Pair = tuple[Path, Path]
+Alike = tuple[Sample, Sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def audit(
     kept = [sample for sample, _ in seen]
     leaks: list[tuple[int, int]] = []
     if given == {""}:
-        kept = split(_at_least(_joined(kept, pairs), least), shares=shares, seed=seed)
+        alike = [*copies, *((kept[a], kept[b]) for a, b in pairs)]
+        kept = split(_at_least(_joined(kept, alike), least), shares=shares, seed=seed)
     else:
         leaks = [(a, b) for a, b in pairs if kept[a].split != kept[b].split]
         gone = {row for pair in leaks for row in pair if kept[row].split == "train"}
@@ -136,10 +139,10 @@ def audit(
         counted=len(samples),
         unreadable=tuple(unreadable),
         plain=tuple(plain),
-        copies=tuple(copies),
-        contradictions=tuple(contradictions),
-        near=tuple((seen[a][0].path, seen[b][0].path) for a, b in pairs),
-        leaks=tuple((seen[a][0].path, seen[b][0].path) for a, b in leaks),
+        copies=_paths(copies),
+        contradictions=_paths(contradictions),
+        near=_paths((seen[a][0], seen[b][0]) for a, b in pairs),
+        leaks=_paths((seen[a][0], seen[b][0]) for a, b in leaks),
         divided=tuple(sorted(group for group, found in sides.items() if len(found) > 1)),
         rare={label: count for label, count in sorted(counts.items()) if label not in left},
         split_made=given == {""},
@@ -148,7 +151,7 @@ def audit(
 
 def _without_copies(
     seen: Sequence[tuple[Sample, Look]],
-) -> tuple[list[tuple[Sample, Look]], list[Pair], list[Pair]]:
+) -> tuple[list[tuple[Sample, Look]], list[Alike], list[Alike]]:
     """One of each set of equal pictures, that of test or val rather than that of train; none where labels differ."""
     by_digest: dict[str, list[tuple[Sample, Look]]] = defaultdict(list)
     for item in seen:
@@ -156,7 +159,7 @@ def _without_copies(
     kept, copies, contradictions = [], [], []
     for same in by_digest.values():
         first, *others = sorted(same, key=lambda item: item[0].split == "train")
-        pairs = [(first[0].path, other.path) for other, _ in others]
+        pairs = [(first[0], other) for other, _ in others]
         if len({frozenset(sample.labels) for sample, _ in same}) > 1:
             contradictions += pairs
         else:
@@ -178,17 +181,17 @@ def _near(bits: Bits, most: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(rows, found, strict=True) if a < b]
 
 
-def _joined(samples: Sequence[Sample], pairs: Iterable[tuple[int, int]]) -> list[Sample]:
-    """Groups that near-duplicates link become one."""
-    parent = {sample.group: sample.group for sample in samples}
+def _joined(samples: Sequence[Sample], alike: Sequence[Alike]) -> list[Sample]:
+    """Groups that copies and near-duplicates link become one."""
+    parent = {sample.group: sample.group for sample in (*samples, *chain.from_iterable(alike))}
 
     def root(group: str) -> str:
         while parent[group] != group:
             parent[group] = group = parent[parent[group]]
         return group
 
-    for a, b in pairs:
-        parent[root(samples[a].group)] = root(samples[b].group)
+    for a, b in alike:
+        parent[root(a.group)] = root(b.group)
     return [replace(sample, group=root(sample.group)) for sample in samples]
 
 
@@ -211,6 +214,10 @@ def _line(what: str, names: Iterable[str]) -> str:
 
 def _name(path: Path) -> str:
     return "/".join(path.parts[-2:])
+
+
+def _paths(alike: Iterable[Alike]) -> tuple[Pair, ...]:
+    return tuple((a.path, b.path) for a, b in alike)
 
 
 def _names(pair: Pair) -> str:

@@ -80,6 +80,21 @@ def test_without_a_split_near_duplicates_stand_on_one_side(tmp_path: Path) -> No
     assert set(sides.values()) == {"train", "val", "test"}
 
 
+def test_a_copy_brings_its_group_along(tmp_path: Path) -> None:
+    """Each picture stands in two works, by a copy in the second; the works may not be parted."""
+    works = [[sample(tmp_path, scene(10 * work + n), "a") for n in range(2)] for work in range(12)]
+    copies = [
+        [sample(tmp_path, scene(10 * work), "a"), sample(tmp_path, scene(10 * work + 5), "a")] for work in range(12)
+    ]
+    grouped = []
+    for name, sets in (("x", works), ("y", copies)):
+        grouped += [replace(one, group=f"{name}{number}") for number, some in enumerate(sets) for one in some]
+    found = audit(grouped)
+    sides = {one.path: one.split for one in found.samples}
+    assert len(found.copies) == 12
+    assert all(sides[work[1].path] == sides[again[1].path] for work, again in zip(works, copies, strict=True))
+
+
 def test_a_split_is_grouped_stratified_and_repeatable() -> None:
     samples = [
         Sample(Path(f"{label}{number}"), label, f"{label}{number // 2}")
