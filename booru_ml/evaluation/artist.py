@@ -125,7 +125,10 @@ def _samples(options: Options, say: Say) -> list[Sample]:
         say(f"{len(left)} artists have pictures of one {group} only and are left out: {', '.join(left[:5])}")
     if len(kept) < 2:
         raise InvalidInput(f"{folder}: telling artists apart needs two of them, each with pictures of two {group}s.")
-    return [one for one in samples if one.label in kept]
+    found = [one for one in samples if one.label in kept]
+    if all(one.group == str(one.path.resolve()) for one in found):
+        say("No picture has a character or group, so characters may stand on both sides and give the artist away.")
+    return found
 
 
 def _extremes(classes: Sequence[str], pairs: Table) -> str:

@@ -67,6 +67,9 @@ def _given(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     head = checkpoint.heads.get(options["head"])
     known = [label.name for label in head.labels] if head and head.scored else []
     if known and set(material.labels) <= set(known) and not options["fit"]:
+        order = options["order"] or known
+        if [name for name in known if name in order] != order:
+            raise InvalidInput(f"The head has {', '.join(known)} in this order; --fit fits one to your --order.")
         truth = numbered(material.labels, known, options["head"])
         paths = tuple(sample.path for sample in material.samples)
         floor = truth[cutting.nearest_other(material.pixels, material.groups)] == truth

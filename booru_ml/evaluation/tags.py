@@ -52,6 +52,8 @@ class Tags(Measured):
         )
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
+        if not 0 < options["precision"] <= 1:
+            raise InvalidInput(f"--precision lies above 0 and at most at 1, not {options['precision']:g}.")
         head = options["head"]
         if head not in checkpoint.heads or checkpoint.heads[head].kind is not HeadKind.SIGMOID:
             raise InvalidInput(f"{checkpoint.name} has no head {head!r} that gives each tag a probability of its own.")

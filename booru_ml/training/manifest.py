@@ -17,6 +17,8 @@ from booru_ml.types import Box
 
 Item = TypeVar("Item")
 MANIFEST = "manifest.csv"
+GROUP = "group"
+"""Usual name of the column, which a manifest need not have; another one is asked for on purpose."""
 BOOKS = "samples.csv"
 """In the folder of a training's books: what it taught and tested with."""
 COLUMNS = ("path", "label", "group", "split", "box", "tags", "rejected")
@@ -51,7 +53,7 @@ def read(
     folder: Path,
     *,
     label: str,
-    group: str = "group",
+    group: str = GROUP,
     split: str | None = None,
     faces: bool = False,
     several: bool = False,
@@ -59,7 +61,7 @@ def read(
     """Samples of ``folder``: as a training kept them, the column ``label`` of its ``manifest.csv``, else its class
     subfolders.
 
-    ``group`` names the column of what must not stand on both sides of a split; without it every picture is its own.
+    ``group`` names the column of what must not stand on both sides of a split; a picture without it is its own.
     ``split`` keeps the rows of one split only (ignored where the manifest has none); ``faces`` takes the first face of
     each picture instead of the whole, by the manifest's column ``faces``; ``several`` reads the label as words, tags,
     and the column ``rejected`` as those that are not there. Without that column an empty cell says that a picture has
@@ -185,7 +187,8 @@ def _from_books(folder: Path, several: bool) -> list[Sample]:
 
 def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: bool) -> list[Sample]:
     samples = []
-    for path, row, where in rows(folder, label, *(["faces"] if faces else [])):
+    needed = {label, group} - {GROUP} | ({"faces"} if faces else set())
+    for path, row, where in rows(folder, *needed):
         found = boxes(row["faces"], where) if faces else (None,)
         name = row[label].strip()
         rejected = _words(row["rejected"]) if several and "rejected" in row else None

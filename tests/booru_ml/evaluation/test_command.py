@@ -68,6 +68,10 @@ def test_artists_are_told_by_characters_that_were_not_shown(checkpoint: Path, da
     assert "data:image/png;base64" in page
     assert "http" not in page
     assert evaluate("artist", *asked)[0] == figures
+    apart = [line.split(",")[:2] for line in (data / "manifest.csv").read_text().splitlines()[1:]]
+    rows = [f"{path},hand {path[-5]}" for path, _ in apart]
+    (folder / "manifest.csv").write_text("\n".join(["path,artist", *rows]))
+    assert "characters may stand on both sides" in evaluate("artist", *asked)[2]
 
 
 def test_a_vision_transformer_is_asked_by_its_one_wide_map(data: Path, tmp_path: Path) -> None:
@@ -194,6 +198,8 @@ def test_quality_by_own_head_by_a_fitted_one_and_by_made_grades(checkpoint: Path
     figures, said, _ = evaluate("quality", "--data", own, "--model", checkpoint)
     assert "own head quality" in said
     assert {"qwk", "spearman", "mae", "invariance", "pixel_1nn"} <= figures.keys()
+    with pytest.raises(CommandError, match="poor, rough, fine in this order"):
+        evaluate("quality", "--data", own, "--model", checkpoint, "--order", "fine", "rough", "poor")
     # The ground gets darker from finish to finish.
     fitted = rewritten(data, tmp_path / "fitted" / "set", quality=lambda n, _: 1 + n % 4 if n < 32 else "")
     figures, said, _ = evaluate("quality", "--data", fitted, "--model", checkpoint, "--folds", 3)
@@ -237,11 +243,16 @@ def test_what_is_wrong_is_said(checkpoint: Path, data: Path, tmp_path: Path) -> 
     alone = rewritten(data, tmp_path / "alone" / "set", artist=lambda _, row: row["character"])
     with pytest.raises(CommandError, match="pictures of two characters"):
         evaluate("artist", "--data", alone, "--model", checkpoint)
+    with pytest.raises(CommandError, match=r"lacks the column\(s\) charcter"):
+        evaluate("artist", "--data", data, "--model", checkpoint, "--group", "charcter")
     with pytest.raises(CommandError, match=r"lacks the column\(s\) grade"):
         evaluate("quality", "--data", data, "--model", checkpoint, "--label", "grade")
     words = rewritten(data, tmp_path / "words" / "set", quality=lambda n, _: ("meh", "nice", "great")[n % 3])
     with pytest.raises(CommandError, match="in which --order"):
         evaluate("quality", "--data", words, "--model", checkpoint)
+    tagged = rewritten(data, tmp_path / "tagged" / "set", tags=lambda *_: "sky")
+    with pytest.raises(CommandError, match="--precision lies"):
+        evaluate("tags", "--data", tagged, "--model", checkpoint, "--choose", "precision", "--precision", 90)
     single = rewritten(data, tmp_path / "single" / "set", character=lambda n, _: f"who{n}")
     with pytest.raises(CommandError, match="fewer than two classes of 2 pictures"):
         evaluate("characters", "--data", single, "--model", checkpoint, "--most", 2)
