@@ -51,7 +51,8 @@ def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> in
     patience = time.monotonic() + STOP_SECONDS
     for child in running:
         try:
-            worst = max(worst, abs(child.wait(max(0.1, patience - time.monotonic()))))
+            code = child.wait(max(0.1, patience - time.monotonic()))
+            worst = max(worst, 0 if code == -signal.SIGTERM else abs(code))  # one that only began ends by the signal
         except subprocess.TimeoutExpired:
             child.kill()
             worst = 1

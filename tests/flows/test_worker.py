@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 import redis
 
@@ -146,6 +147,13 @@ def test_worker_command_returns_its_batch_when_stopped(start_workers, upload):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0
     assert set(AnalysisJob.objects.values_list("state", "attempts")) <= {(State.DONE, 1), (State.QUEUED, 0)}
+
+
+def test_several_processes_that_are_told_to_stop_as_they_start_end_well(start_workers):
+    process = start_workers("redis://127.0.0.1:1/0").command("--processes", "2")
+    wait_for(lambda: len(psutil.Process(process.pid).children()) == 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
 
 
 def test_several_processes_share_the_rows_and_a_killed_one_is_replaced(start_workers, upload):
