@@ -70,10 +70,10 @@ def read(
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is no folder; --data takes one with manifest.csv or a subfolder for each class.")
-    if (folder / BOOKS).is_file():
+    listed = (folder / MANIFEST).is_file()
+    if (folder / BOOKS).is_file() and not listed:
         samples = _from_books(folder, several)
     else:
-        listed = (folder / MANIFEST).is_file()
         samples = _from_manifest(folder, label, group, faces, several) if listed else _from_subfolders(folder)
         if several:
             samples = [replace(sample, tags=_words(sample.label)) for sample in samples]
@@ -157,14 +157,17 @@ def _table(file: Path) -> Iterator[csv.DictReader[str]]:
 
 
 def kept(file: Path) -> list[Sample]:
-    """What ``keep`` wrote."""
+    """What ``keep`` wrote. Raises ``InvalidInput``."""
     found = []
-    with file.open(newline="", encoding="utf-8") as opened:
-        for row in csv.DictReader(opened):
-            box = Box(*map(float, row["box"].split())) if row["box"] else None
-            # An empty list: no tags. An empty cell: a picture that has one label instead.
-            tags, rejected = (tuple(json.loads(row[key])) if row[key] else None for key in ("tags", "rejected"))
-            found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags, rejected))
+    with _table(file) as table:
+        for row in table:
+            try:
+                box = Box(*map(float, row["box"].split())) if row["box"] else None
+                # An empty list: no tags. An empty cell: a picture that has one label instead.
+                tags, rejected = (tuple(json.loads(row[key])) if row[key] else None for key in ("tags", "rejected"))
+                found.append(Sample(Path(row["path"]), row["label"], row["group"], row["split"], box, tags, rejected))
+            except (KeyError, TypeError, ValueError) as error:
+                raise InvalidInput(f"{file}, line {table.line_num}: no training wrote that ({error!r}).") from error
     return found
 
 

@@ -101,3 +101,19 @@ def test_thinning() -> None:
     assert [sample.path.name for sample in manifest.at_most(samples, 2)] == ["0", "1", "2", "3"]
     assert [sample.path.name for sample in manifest.evenly(samples, 4)] == ["0", "3", "6", "9"]
     assert len(manifest.at_least([*samples, manifest.Sample(Path("z"), "c", "z")], 2)) == 10
+
+
+@pytest.mark.parametrize(
+    "row", [b"x.png,a,g,train,1 2,,", b"x.png,a,g,train,a b c d,,", b"x.png,a,g,train,,{,", b"\xff"], ids=repr
+)
+def test_damaged_books_are_told(tmp_path: Path, row: bytes) -> None:
+    (tmp_path / manifest.BOOKS).write_bytes(",".join(manifest.COLUMNS).encode() + b"\n" + row + b"\n")
+    with pytest.raises(InvalidInput, match=manifest.BOOKS):
+        manifest.read(tmp_path, label="character")
+
+
+def test_a_manifest_goes_before_books(tmp_path: Path) -> None:
+    (tmp_path / manifest.BOOKS).write_text("path\n")
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / manifest.MANIFEST).write_text("path,character\na.png,ann\n")
+    assert [sample.label for sample in manifest.read(tmp_path, label="character")] == ["ann"]
