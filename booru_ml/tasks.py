@@ -79,6 +79,16 @@ def _main_told_to_stop(**_: object) -> None:
     if not children:
         worker.current().stop.set()
 
+    def leave() -> None:
+        if not children:
+            worker.current().close()
+        os._exit(0)
+
+    # Celery takes leave of its broker, too, and one that hangs may keep it for ever. Children leave with their parent.
+    last = threading.Timer(worker.STOP_SECONDS, leave)
+    last.daemon = True
+    last.start()
+
 
 def _main_stopping(sender: object = None, **_: object) -> None:
     if not _has_children(sender):

@@ -99,8 +99,8 @@ def test_worker_that_is_told_to_stop_while_redis_hangs(crew, uploads, server, he
     wait_for(lambda: not AnalysisJob.objects.unfinished().exists(), 20)
     server.freeze()
     main.send_signal(signal.SIGTERM)
-    assert main.wait(timeout=10) == 0
-    assert crew.workers() == []
+    assert main.wait(timeout=15) == 0
+    wait_for(lambda: crew.workers() == [], 10)
 
 
 def test_doubled_and_reordered_messages(crew, trial, broker):
