@@ -30,7 +30,7 @@ class GraphIndex:
     removed ones included."""
 
     def __init__(self, dimension: int) -> None:
-        faiss = load_faiss()
+        self._faiss = faiss = load_faiss()
         self.dimension = dimension
         self.effort = 4 * LINKS
         self.recall = 0.0
@@ -113,45 +113,46 @@ class GraphIndex:
         self._places.update(zip(ids.tolist(), range(start, end), strict=True))
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
         found = self.approximate(queries, limit, self.effort)
-        return best_of(found, self._fresh.search(queries, limit), limit) if self.waiting else found
+        return best_of(found, self._fresh.search(queries, limit), limit) if len(self._fresh) else found
 
     def approximate(self, queries: FloatArray, limit: int, effort: int) -> tuple[FloatArray, IntArray]:
         """The best of what is in the graph."""
-        removed = self.removed
+        living = len(self._places)
+        if living == self.size:
+            return self._living(queries, limit, limit, effort)
         # So many that hardly ever too few of them live, and all is asked again; nothing is dearer for it.
-        ask = limit + (4 + 8 * limit * removed // self.size if removed else 0)
-        effort = effort * self.size // max(1, len(self._places))  # what was removed takes up its share
-        best = np.empty((len(queries), limit), np.float32), np.empty((len(queries), limit), np.int64)
-        left = np.arange(len(queries))
-        while len(left) and ask * 8 < self.size and limit <= len(self._places):
-            asked = queries if len(left) == len(queries) else queries[left]
-            values, places = self._walk(asked, ask, max(effort, ask))
-            ids = self._slots[places]
-            living = ids >= 0
-            if len(left) == len(queries) and np.count_nonzero(living) == living.size:  # all() takes five times as long
-                return values[:, :limit], ids[:, :limit]
-            rows, first = np.arange(len(left))[:, None], np.argsort(~living, axis=1, kind="stable")[:, :limit]
-            values, ids = values[rows, first], ids[rows, first]
-            enough = ids[:, -1] >= 0
-            if np.count_nonzero(enough) == len(queries):
-                return values, ids
-            best[0][left[enough]], best[1][left[enough]] = values[enough], ids[enough]
-            left, ask = left[~enough], 2 * ask
-        if len(left):
-            best[0][left], best[1][left] = self.exact(queries[left], limit)
-        return best
+        ask = limit + 4 + 8 * limit * (self.size - living) // self.size
+        effort = effort * self.size // max(1, living)  # what was removed takes up its share
+        return self._living(queries, limit, ask, effort)
+
+    def _living(self, queries: FloatArray, limit: int, ask: int, effort: int) -> tuple[FloatArray, IntArray]:
+        """The best that live of the best ``ask``; of twice as many, and so on, where those are fewer than ``limit``."""
+        if ask * 8 >= self.size or limit > len(self._places):
+            return self.exact(queries, limit)
+        values, places = self._walk(queries, ask, max(effort, ask))
+        ids = self._slots[places]
+        removed = ids < 0
+        if not np.count_nonzero(removed):  # any() takes five times as long
+            return values[:, :limit], ids[:, :limit]
+        rows, first = np.arange(len(ids))[:, None], np.argsort(removed, axis=1, kind="stable")[:, :limit]
+        values, ids = values[rows, first], ids[rows, first]
+        few = ids[:, -1] < 0
+        if np.count_nonzero(few):
+            values[few], ids[few] = self._living(queries[few], limit, 2 * ask, effort)
+        return values, ids
 
     def _walk(self, queries: FloatArray, limit: int, effort: int) -> tuple[FloatArray, IntArray]:
         """What FAISS's own ``search`` does, without its checks of what is known here: a twentieth of a search."""
-        faiss, count = load_faiss(), len(queries)
-        if queries.shape != (count, self.dimension):
-            raise ValueError(f"a query has {queries.shape[1:]} numbers, the index {self.dimension}")
+        count, dimension = queries.shape
+        if dimension != self.dimension:
+            raise ValueError(f"a query has {dimension} numbers, the index {self.dimension}")
+        if count > 1:
+            load_faiss()  # its threads; FAISS looks for a single one in the thread that asks
         values, places = np.empty((count, limit), np.float32), np.empty((count, limit), np.int64)
-        self._graph.search_c(
-            count, faiss.swig_ptr(queries), limit, faiss.swig_ptr(values), faiss.swig_ptr(places), _how(effort)
-        )
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        pointer = self._faiss.swig_ptr
+        self._graph.search_c(count, pointer(queries), limit, pointer(values), pointer(places), _how(effort))
         return values, places
 
     def exact(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:

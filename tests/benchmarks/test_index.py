@@ -28,6 +28,8 @@ def test_the_index_is_compared_with_what_is_installed_and_new_vectors_are_found(
     assert rows["ours"]["recall"] >= 0.97  # 500 queries of a small sample
     assert rows["numpy"]["recall"] == 1
     assert all(0 < row["p50_ms"] <= row["p99_ms"] for row in rows.values())
+    assert all(row["p50_ms"] <= row["query_p99_ms"] for row in rows.values())
+    assert (rows["ours"]["times_ours"], rows["ours"]["times_ours_p99"]) == (1, 1)
     assert report["freshness"]["database"] == connection.vendor
     assert report["freshness"]["added"] == 50
     assert report["freshness"]["p99_s"] <= 1
