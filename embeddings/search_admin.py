@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.errors import BooruError
 from embeddings import queries, selectors, services
 from embeddings.models import PictureQuery, Vector
@@ -45,7 +46,7 @@ class FindForm(forms.Form):
 
 
 @admin.register(PictureQuery)
-class FindAdmin(FindAdminBase):
+class FindAdmin(ReadOnly, FindAdminBase):
     """The rows themselves live for seconds and hold somebody's picture: they are nobody's to look at."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -53,15 +54,6 @@ class FindAdmin(FindAdminBase):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def get_urls(self) -> list[URLPattern]:
         view = never_cache(self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.page)))

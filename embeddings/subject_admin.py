@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.errors import BooruError, CheckpointError, InvalidInput, NotFound
 from embeddings import selectors, services
 from embeddings.models import Change, Subject
@@ -25,6 +26,18 @@ else:
 PAGE = "admin/booru_embeddings/subject/pictures.html"
 SHOWN = 400
 HISTORY = 20
+
+
+class EnrolOnly(ReadOnly):
+    """Whoever may enrol looks at it, and nobody else."""
+
+    def has_enrol_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(selectors.ENROL))
+
+    has_module_permission = has_enrol_permission
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_enrol_permission(request)
 
 
 class SubjectPages:
@@ -157,7 +170,7 @@ def _suspects_first(
 
 
 @admin.register(Change)
-class ChangeAdmin(ChangeAdminBase):
+class ChangeAdmin(EnrolOnly, ChangeAdminBase):
     """The history: read and undone, never edited."""
 
     list_display = ("id", "sentence", "actor", "revision", "is_undone", "created_at")
@@ -186,20 +199,3 @@ class ChangeAdmin(ChangeAdminBase):
                 self.message_user(request, f"Change {key} was taken back.", messages.SUCCESS)
             except BooruError as error:
                 self.message_user(request, f"Change {key}: {error.message}", messages.WARNING)
-
-    def has_enrol_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(selectors.ENROL))
-
-    has_module_permission = has_enrol_permission
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_enrol_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -10,35 +10,25 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from booru_ml.admin.read_only import ReadOnly
 from tagging import permissions, services, trial_admin  # noqa: F401 - registers the trials
 from tagging.models import Suggestion, TagDecision
 from tagging.sweep_admin import SweepAdmin  # noqa: F401 - registers itself
 from tagging.wording import why
 
 if TYPE_CHECKING:
-    ReadOnlyBase = admin.ModelAdmin[Any]
+    RowAdminBase = admin.ModelAdmin[Any]
     InlineBase = admin.TabularInline[TagDecision, Suggestion]
 else:
-    ReadOnlyBase = admin.ModelAdmin
+    RowAdminBase = admin.ModelAdmin
     InlineBase = admin.TabularInline
 
 SHOWN_REFUSALS = 5
 
 
-class ReadOnlyAdmin(ReadOnlyBase):
-    """Rows change by services only, so that each change is checked and written down."""
-
+class RowAdmin(ReadOnly, RowAdminBase):
     show_full_result_count = False
     list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return permissions.may_decide_any(request.user)
@@ -70,7 +60,7 @@ class DecisionInline(InlineBase):
 
 
 @admin.register(Suggestion)
-class SuggestionAdmin(ReadOnlyAdmin):
+class SuggestionAdmin(RowAdmin):
     list_display = ("name", "category", "percent", "state", "source", "post_link", "model_version", "scored_at")
     list_filter = ("state", "category", "source")
     list_select_related = ("post",)
@@ -118,7 +108,7 @@ class SuggestionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(TagDecision)
-class TagDecisionAdmin(ReadOnlyAdmin):
+class TagDecisionAdmin(RowAdmin):
     list_display = ("id", "verb", "suggestion", "post_link", "actor", "from_state", "to_state", "created_at")
     list_filter = ("verb", "created_at")
     list_select_related = ("suggestion__post", "actor")

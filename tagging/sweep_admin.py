@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from booru_ml.errors import BooruError, InvalidInput
 from embeddings import selectors
+from embeddings.subject_admin import EnrolOnly
 from tagging import enrolments, sweeps
 from tagging.enrolments import Wish
 from tagging.models import Sweep
@@ -31,7 +32,7 @@ PREVIEW = "admin/booru_tagging/sweep/preview.html"
 
 
 @admin.register(Sweep)
-class SweepAdmin(SweepAdminBase):
+class SweepAdmin(EnrolOnly, SweepAdminBase):
     list_display = ("__str__", "standing", "progress", "suggested", "withdrawn", "taken_back", "actor", "created_at")
     list_filter = ("state",)
     list_select_related = ("actor",)
@@ -127,25 +128,6 @@ class SweepAdmin(SweepAdminBase):
             "how far it is; “Take back” undoes all of it.",
         )
         return HttpResponseRedirect(reverse("admin:booru_tagging_sweep_changelist"))
-
-    # --- Rights ---
-
-    def has_enrol_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(selectors.ENROL))
-
-    has_module_permission = has_enrol_permission
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_enrol_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def read(form: QueryDict) -> Wish:

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from booru_ml.admin.jobs import ReadOnly
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.models import Shadow
 from tagging import trial
 

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.conf import post_model
 from booru_ml.models import AnalysisJob, Backfill, Worker
 from booru_ml.pipeline import outbox
@@ -23,19 +24,6 @@ if TYPE_CHECKING:
     WorkerAdminBase = admin.ModelAdmin[Worker]
 else:
     JobAdminBase = BackfillAdminBase = WorkerAdminBase = admin.ModelAdmin
-
-
-class ReadOnly:
-    """Rows that only the pipeline writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class CodeFilter(admin.SimpleListFilter):

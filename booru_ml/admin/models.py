@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from booru_ml import promotions, registry
-from booru_ml.admin.jobs import ReadOnly
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.checkpoint import Checkpoint, files
 from booru_ml.checkpoint.files import Folder
 from booru_ml.errors import BooruError

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from booru_ml.admin.jobs import ReadOnly
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.conf import config, post_model
 from booru_ml.errors import BooruError, InvalidInput
 from booru_ml.models import AnalysisJob, Backfill, Queue

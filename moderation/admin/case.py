@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 
+from booru_ml.admin.read_only import ReadOnly
 from booru_ml.errors import NotFound
 from booru_ml.http import post_key
 from booru_ml.types import Category, Rating
@@ -24,15 +25,15 @@ from moderation.permissions import may_decide, may_view
 from moderation.types import READING, QueueItem
 from tagging.permissions import may_decide as may_decide_tags
 from tagging.selectors import SuggestionView
+from tagging.wording import RATINGS
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Case]
 else:
     ModelAdmin = admin.ModelAdmin
-from tagging.wording import RATINGS
 
 
-class CaseAdmin(VerbViews, ModelAdmin):
+class CaseAdmin(ReadOnly, VerbViews, ModelAdmin):
     list_filter = (StateFilter, ReasonFilter, HolderFilter)
     list_per_page = 24
     list_select_related = ("claimed_by",)
@@ -49,15 +50,6 @@ class CaseAdmin(VerbViews, ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may_view(request.user)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     # --- Pages ---
 

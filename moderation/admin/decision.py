@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
+from booru_ml.admin.read_only import ReadOnly
 from moderation.history import sentence
 from moderation.models import Decision
 from moderation.permissions import may_view
@@ -20,7 +21,7 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
-class DecisionAdmin(ModelAdmin):
+class DecisionAdmin(ReadOnly, ModelAdmin):
     list_display = ("created_at", "by", "what", "post_and_case", "note", "taken_back")
     list_filter = ("verb", ("actor", admin.RelatedOnlyFieldListFilter))
     list_display_links = ("created_at",)
@@ -39,15 +40,6 @@ class DecisionAdmin(ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may_view(request.user)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="by", ordering="actor")
     def by(self, row: Decision) -> str:
