@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable
 from functools import partial
 
 import billiard
@@ -53,9 +54,7 @@ def _child_told_to_stop(main: int, *_: object) -> None:
         return
     # The signal may have come in the middle of a batch: it is finished by this thread while another one waits for it.
     threading.Thread(target=leave, daemon=True).start()
-    last = threading.Timer(worker.STOP_SECONDS + 1, os._exit, [1])  # whatever the leave-taking hangs on
-    last.daemon = True
-    last.start()
+    _at_the_latest(worker.STOP_SECONDS + 1, partial(os._exit, 1))  # whatever the leave-taking hangs on
 
 
 def _main_started(instance: object = None, **_: object) -> None:
@@ -85,14 +84,18 @@ def _main_told_to_stop(**_: object) -> None:
         os._exit(0)
 
     # Celery takes leave of its broker, too, and one that hangs may keep it for ever. Children leave with their parent.
-    last = threading.Timer(worker.STOP_SECONDS, leave)
-    last.daemon = True
-    last.start()
+    _at_the_latest(worker.STOP_SECONDS, leave)
 
 
 def _main_stopping(sender: object = None, **_: object) -> None:
     if not _has_children(sender):
         worker.current().close()
+
+
+def _at_the_latest(seconds: float, leave: Callable[[], None]) -> None:
+    last = threading.Timer(seconds, leave)
+    last.daemon = True
+    last.start()
 
 
 def _has_children(sender: object) -> bool:
