@@ -18,6 +18,8 @@ from typing import Any
 
 import dj_database_url
 
+from booru_ml.logs import json_logging
+
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("BOORU_HOME", ROOT / "var")).resolve()
 HOME.mkdir(parents=True, exist_ok=True)
@@ -137,24 +139,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 # Probes come from inside, without HTTPS.
 SECURE_REDIRECT_EXEMPT = [r"^booru/(healthz|readyz|metrics)$"]
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
-            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
-            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    "loggers": {
-        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        # Every doorbell would be two lines.
-        "celery": {"level": "WARNING"},
-    },
-}
+LOGGING = json_logging(os.environ.get("LOG_LEVEL", "INFO"))
+LOGGING["loggers"]["celery"] = {"level": "WARNING"}  # every doorbell would be two lines
 
 # The plugin describes its API with a generator of its own; the stock one's opinion on enum names is not asked for.
 SPECTACULAR_SETTINGS = {"ENABLE_DJANGO_DEPLOY_CHECK": False}
