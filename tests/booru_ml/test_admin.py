@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.test import Client
 
 from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Worker
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 JOBS = "/admin/booru_ml/analysisjob/"
@@ -12,9 +11,7 @@ JOBS = "/admin/booru_ml/analysisjob/"
 
 @pytest.fixture
 def client():
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"))
-    return client
+    return client_of(user(is_staff=True, is_superuser=True))
 
 
 def test_list_shows_why_a_job_failed_without_trusting_the_text(upload, client):

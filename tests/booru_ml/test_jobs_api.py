@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from booru_ml.models import AnalysisJob
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 State = AnalysisJob.State
@@ -14,22 +13,10 @@ JOBS = "/booru/api/jobs/"
 
 @pytest.fixture
 def keeper():
-    user = get_user_model().objects.create_user("keeper")
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_analysisjob", "change_analysisjob"]))
-    return user
+    return user("booru_ml.view_analysisjob", "booru_ml.change_analysisjob")
 
 
-@pytest.fixture
-def client_of():
-    def log_in(user) -> Client:
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return log_in
-
-
-def test_keeper_lists_and_filters_jobs(upload, keeper, client_of):
+def test_keeper_lists_and_filters_jobs(upload, keeper):
     first, second = upload(), upload()
     AnalysisJob.objects.filter(post=first).update(state=State.QUARANTINED, code="crashed", message="at /srv/x")
     client = client_of(keeper)
@@ -41,7 +28,7 @@ def test_keeper_lists_and_filters_jobs(upload, keeper, client_of):
     assert client.get(JOBS, {"colour": "red"}).status_code == 400
 
 
-def test_uploader_sees_the_jobs_of_the_own_post_without_inner_messages(upload, client_of):
+def test_uploader_sees_the_jobs_of_the_own_post_without_inner_messages(upload):
     post = upload()
     AnalysisJob.objects.update(code="storage", message="/srv/secret is away")
     client = client_of(post.uploader)
@@ -53,15 +40,15 @@ def test_uploader_sees_the_jobs_of_the_own_post_without_inner_messages(upload, c
     assert job["message"] == "This is no picture."
 
 
-def test_strangers_see_nothing(upload, client_of):
+def test_strangers_see_nothing(upload):
     post = upload()
     assert Client().get(JOBS).status_code == 401
-    stranger = client_of(get_user_model().objects.create_user("stranger"))
+    stranger = client_of(user())
     assert stranger.get(JOBS, {"post": post.pk}).status_code == 403
     assert stranger.post(f"{JOBS}{AnalysisJob.objects.get().pk}/rerun/").status_code == 403
 
 
-def test_rerun_queues_a_finished_job_once(upload, keeper, client_of):
+def test_rerun_queues_a_finished_job_once(upload, keeper):
     upload()
     AnalysisJob.objects.update(state=State.QUARANTINED, attempts=3, code="crashed")
     address = f"{JOBS}{AnalysisJob.objects.get().pk}/rerun/"

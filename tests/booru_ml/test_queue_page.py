@@ -1,31 +1,26 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from booru_ml.models import AnalysisJob, Backfill, Worker
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 State = AnalysisJob.State
 PAGE = "/admin/booru_ml/queue/"
 
 
-def client_of(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user("-".join(permissions) or "nobody", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
+def staff(*permissions: str) -> Client:
+    return client_of(user(*permissions, is_staff=True))
 
 
 @pytest.fixture
 def keeper() -> Client:
-    return client_of("view_analysisjob", "change_analysisjob")
+    return staff("booru_ml.view_analysisjob", "booru_ml.change_analysisjob")
 
 
 @pytest.fixture
@@ -111,7 +106,7 @@ def test_damaged_wishes_change_nothing(fail, keeper, wish):
 def test_rights_are_asked_for(fail):
     fail(1, "crashed")
     Backfill.objects.create(total=1, pipeline_version="x")
-    nobody, viewer = client_of(), client_of("view_analysisjob")
+    nobody, viewer = staff(), staff("booru_ml.view_analysisjob")
     assert nobody.get(PAGE).status_code == 403
     assert "Run it again" not in viewer.get(PAGE).content.decode()
     for client in (nobody, viewer):
@@ -126,8 +121,7 @@ def test_verbs_take_post_alone_and_a_token(fail, keeper):
     fail(1, "crashed")
     for verb in ("rerun/", "backfill/"):
         assert keeper.get(PAGE + verb, {"state": "quarantined", "confirm": "yes"}).status_code == 405
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(get_user_model().objects.create_superuser("root"))
+    strict = client_of(user(is_staff=True, is_superuser=True), enforce_csrf_checks=True)
     assert strict.post(f"{PAGE}rerun/", {"state": "quarantined", "confirm": "yes"}).status_code == 403
     assert states() == {State.QUARANTINED: 1}
 

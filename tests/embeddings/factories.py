@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 
 from booru_ml.types import Analysis, Box, Face, Finding, FloatArray, Refusal
 from deploy.demo.board.models import Post
@@ -41,14 +40,6 @@ class Artist:
 def unit(vector: Any) -> FloatArray:
     values = np.asarray(vector, dtype=np.float32)
     return values / np.linalg.norm(values)
-
-
-def user(*permissions: str, **others: Any) -> Any:
-    person = get_user_model().objects.create_user(f"user{next(_numbers)}", password="secret", **others)
-    for permission in permissions:
-        app, codename = permission.split(".")
-        person.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
-    return person
 
 
 def uploader() -> Any:

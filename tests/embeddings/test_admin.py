@@ -11,7 +11,8 @@ from deploy.demo.board.models import Post
 from embeddings import revisions
 from embeddings.admin import enrol_selected
 from embeddings.models import Subject, Support
-from tests.embeddings.factories import Artist, enrolled, post, seen, user
+from tests.embeddings.factories import Artist, enrolled, post, seen
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:booru_embeddings_subject_changelist")
@@ -20,9 +21,7 @@ ADD = reverse("admin:booru_embeddings_subject_add")
 
 @pytest.fixture
 def staff() -> Client:
-    client = Client()
-    client.force_login(user("booru_embeddings.enrol_subject", is_staff=True))
-    return client
+    return client_of(user("booru_embeddings.enrol_subject", is_staff=True))
 
 
 def change(subject: Subject) -> str:
@@ -123,8 +122,7 @@ def test_what_somebody_else_was_faster_with_is_told(staff, monkeypatch):
 
 
 def test_staff_without_the_permission_neither_see_nor_change():
-    client = Client()
-    client.force_login(user(is_staff=True))
+    client = client_of(user(is_staff=True))
     assert client.get(LIST).status_code == 403
     assert client.get(ADD).status_code == 403
 
@@ -135,8 +133,7 @@ def test_the_host_may_offer_enrolment_in_its_own_list():
     request.user = user("booru_embeddings.enrol_subject", is_staff=True)
     answer = enrol_selected(admin.site._registry[Post], request, Post.objects.filter(pk__in=[first.pk, second.pk]))
     assert answer.status_code == 302
-    client = Client()
-    client.force_login(request.user)
+    client = client_of(request.user)
     page = client.get(answer.url).content.decode()
     assert str(first.pk) in page
     assert str(second.pk) in page

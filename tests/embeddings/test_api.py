@@ -7,7 +7,8 @@ from django.test import Client
 from embeddings import services
 from embeddings.models import Subject, Support
 from embeddings.types import SupportRef
-from tests.embeddings.factories import Artist, enrolled, post, seen, uploader, user
+from tests.embeddings.factories import Artist, enrolled, post, seen, uploader
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 ENROL = "booru_embeddings.enrol_subject"
@@ -18,13 +19,6 @@ def _fresh_throttles():
     cache.clear()
 
 
-def as_(person=None) -> Client:
-    client = Client()
-    if person is not None:
-        client.force_login(person)
-    return client
-
-
 def call(client: Client, verb: str, path: str, body=None):
     answer = getattr(client, verb)(f"/booru/api/{path}", body, content_type="application/json")
     return answer.status_code, (answer.json() if answer.content else None)
@@ -32,7 +26,7 @@ def call(client: Client, verb: str, path: str, body=None):
 
 @pytest.fixture
 def enroller() -> Client:
-    return as_(user(ENROL))
+    return client_of(user(ENROL))
 
 
 def test_a_character_is_enrolled_and_listed(enroller):
@@ -47,10 +41,10 @@ def test_a_character_is_enrolled_and_listed(enroller):
         2,
         True,
     )
-    status, page = call(as_(user()), "get", "characters/?search=miku")
+    status, page = call(client_of(user()), "get", "characters/?search=miku")
     assert [item["id"] for item in page["results"]] == [made["id"]]
-    assert call(as_(user()), "get", "artists/")[1]["results"] == []
-    assert call(as_(user()), "get", f"artists/{made['id']}/")[0] == 404
+    assert call(client_of(user()), "get", "artists/")[1]["results"] == []
+    assert call(client_of(user()), "get", f"artists/{made['id']}/")[0] == 404
 
 
 def test_lists_are_narrowed_and_counted(enroller):
@@ -99,7 +93,7 @@ def test_support_pictures_are_added_listed_and_taken_back(enroller):
         (group.pk, "face", 1, True),
         (waiting.pk, "picture", 0, False),
     }
-    listed = call(as_(user()), "get", path)[1]["results"]
+    listed = call(client_of(user()), "get", path)[1]["results"]
     assert len(listed) == 3
     assert all(item["thumbnail_url"] and item["url"] for item in listed)
     assert call(enroller, "delete", f"{path}{added[0]['id']}/")[0] == 204
@@ -154,11 +148,11 @@ def test_reading_takes_a_login_and_writing_the_permission():
         ("delete", f"characters/{miku.pk}/support/{support.pk}/", None),
     ]
     for path in reads:
-        assert call(as_(), "get", path)[0] == 401
-        assert call(as_(user()), "get", path)[0] == 200
+        assert call(client_of(), "get", path)[0] == 401
+        assert call(client_of(user()), "get", path)[0] == 200
     for verb, path, body in writes:
-        assert call(as_(), verb, path, body)[0] == 401
-        assert call(as_(user()), verb, path, body)[0] == 403
+        assert call(client_of(), verb, path, body)[0] == 401
+        assert call(client_of(user()), verb, path, body)[0] == 403
     miku.refresh_from_db()
     assert (miku.name, miku.supports.count(), Subject.objects.count()) == ("miku", 1, 1)
 
@@ -168,7 +162,7 @@ def test_similar_posts_with_their_pictures():
     look = draw.character()
     shown, near = seen(draw.picture(look)), seen(draw.picture(look))
     seen(draw.character())
-    status, body = call(as_(user()), "get", f"posts/{shown.pk}/similar/?limit=1")
+    status, body = call(client_of(user()), "get", f"posts/{shown.pk}/similar/?limit=1")
     assert status == 200
     (only,) = body["similar"]
     assert (body["post"], only["post"], only["rating"]) == (shown.pk, near.pk, "g")
@@ -179,13 +173,13 @@ def test_similar_posts_with_their_pictures():
 @pytest.mark.parametrize("query", ["kind=smell", "limit=0", "limit=101", "number=-1", "what=1"])
 def test_odd_questions_for_neighbours_are_refused(query):
     shown = seen(Artist().character())
-    assert call(as_(user()), "get", f"posts/{shown.pk}/similar/?{query}")[0] == 400
+    assert call(client_of(user()), "get", f"posts/{shown.pk}/similar/?{query}")[0] == 400
 
 
 def test_neighbours_of_a_post_that_waits_or_is_gone():
-    assert call(as_(user()), "get", f"posts/{post().pk}/similar/")[1]["code"] == "not_analysed"
-    assert call(as_(user()), "get", "posts/404404/similar/")[0] == 404
-    assert call(as_(user()), "get", "posts/abc/similar/")[0] == 404
+    assert call(client_of(user()), "get", f"posts/{post().pk}/similar/")[1]["code"] == "not_analysed"
+    assert call(client_of(user()), "get", "posts/404404/similar/")[0] == 404
+    assert call(client_of(user()), "get", "posts/abc/similar/")[0] == 404
 
 
 def test_deleted_posts_show_for_those_who_enrol_only(enroller):
@@ -193,6 +187,6 @@ def test_deleted_posts_show_for_those_who_enrol_only(enroller):
     look = draw.character()
     shown, deleted = seen(draw.picture(look)), seen(draw.picture(look))
     type(deleted).objects.filter(pk=deleted.pk).update(status="deleted")
-    assert call(as_(uploader()), "get", f"posts/{shown.pk}/similar/")[1]["similar"] == []
+    assert call(client_of(uploader()), "get", f"posts/{shown.pk}/similar/")[1]["similar"] == []
     assert len(call(enroller, "get", f"posts/{shown.pk}/similar/")[1]["similar"]) == 1
-    assert call(as_(uploader()), "get", f"posts/{deleted.pk}/similar/")[0] == 404
+    assert call(client_of(uploader()), "get", f"posts/{deleted.pk}/similar/")[0] == 404

@@ -6,7 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from embeddings.models import Subject
-from tests.embeddings.factories import Artist, post, seen, user
+from tests.embeddings.factories import Artist, post, seen
+from tests.people import user
 
 pytestmark = pytest.mark.django_db
 

@@ -8,16 +8,15 @@ from django.test import Client
 from embeddings import services
 from embeddings.models import Change, Subject
 from embeddings.types import SupportRef
-from tests.embeddings.factories import Artist, enrolled, post, seen, user
+from tests.embeddings.factories import Artist, enrolled, post, seen
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 API = "/booru/api/"
 
 
 def client(*permissions: str) -> Client:
-    browser = Client()
-    browser.force_login(user(*permissions))
-    return browser
+    return client_of(user(*permissions))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from embeddings import revisions, services
 from embeddings.edits import look
 from embeddings.models import Change, Subject, Support
 from embeddings.types import SupportRef
-from tests.embeddings.factories import Artist, enrolled, post, seen, user
+from tests.embeddings.factories import Artist, enrolled, post, seen
+from tests.people import user
 
 pytestmark = pytest.mark.django_db
 

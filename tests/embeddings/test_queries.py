@@ -25,7 +25,8 @@ from booru_ml.types import Box, Category, Face, Finding, Scores
 from embeddings import queries, services
 from embeddings.models import PictureQuery
 from tests.booru_ml.pipeline.fakes import FakeDecoders, FakeEngine
-from tests.embeddings.factories import VERSION, Artist, post, seen, user
+from tests.embeddings.factories import VERSION, Artist, post, seen
+from tests.people import client_of, user
 
 threaded = pytest.mark.django_db(transaction=True)
 KNOWN, ODD = b"a picture that the engine knows", b"one that it fails on"
@@ -95,9 +96,7 @@ def sent(client: Client, data=KNOWN, query="", **headers):
 
 @pytest.fixture
 def client() -> Client:
-    client = Client()
-    client.force_login(user())
-    return client
+    return client_of(user())
 
 
 @threaded

@@ -11,7 +11,8 @@ from django.test import Client
 from booru_ml.errors import Unavailable
 from booru_ml.types import Box
 from embeddings import queries
-from tests.embeddings.factories import VERSION, Artist, seen, user
+from tests.embeddings.factories import VERSION, Artist, seen
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/booru_embeddings/picturequery/"
@@ -20,9 +21,7 @@ LOOK = Artist(7).character()
 
 @pytest.fixture
 def staff() -> Client:
-    client = Client()
-    client.force_login(user(is_staff=True))
-    return client
+    return client_of(user(is_staff=True))
 
 
 @pytest.fixture
@@ -66,6 +65,5 @@ def test_it_is_for_staff_and_shows_no_rows(staff):
     assert staff.get(PAGE).status_code == 200
     assert staff.get(f"{PAGE}1/change/").status_code == 404
     assert "Find by picture" in staff.get("/admin/").text
-    outsider = Client()
-    outsider.force_login(user())
+    outsider = client_of(user())
     assert outsider.get(PAGE).status_code == 302

@@ -7,7 +7,8 @@ from embeddings import revisions, services
 from embeddings.models import Subject, Support, Vector
 from embeddings.services import learning
 from embeddings.types import SupportRef
-from tests.embeddings.factories import Artist, analysis, enrolled, finding, post, seen, user
+from tests.embeddings.factories import Artist, analysis, enrolled, finding, post, seen
+from tests.people import user
 
 pytestmark = pytest.mark.django_db
 

@@ -8,30 +8,23 @@ import struct
 import zlib
 from typing import Any
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from deploy.demo.artist import draw
 from deploy.demo.board import services
 from deploy.demo.board.models import Post
+from tests.people import user
 
 _numbers = itertools.count(1)
 
 
-def person(name: str = "ann", *permissions: str) -> User:
-    user = User.objects.create_user(name, password="secret")
-    for permission in permissions:
-        app, codename = permission.split(".")
-        user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
-    return User.objects.get(pk=user.pk)
-
-
 def uploader(name: str = "ann") -> User:
-    return person(name, "board.add_post", "board.change_post")
+    return user("board.add_post", "board.change_post", name=name)
 
 
 def moderator(name: str = "mod") -> User:
-    return person(name, "board.change_post", "board.view_deleted_post", "booru_tagging.decide_suggestion")
+    return user("board.change_post", "board.view_deleted_post", "booru_tagging.decide_suggestion", name=name)
 
 
 def png(width: int = 8, height: int = 8, *, shade: int | None = None) -> bytes:

@@ -17,7 +17,8 @@ from deploy.demo.board.models import Post
 from embeddings.models import Subject, Support, Vector
 from embeddings.store import encode
 from tagging.models import Suggestion
-from tests.flows.board import file, moderator, person, png, post, uploader
+from tests.flows.board import file, moderator, png, post, uploader
+from tests.people import user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -152,7 +153,7 @@ def test_posts_that_look_alike_are_shown_but_no_deleted_ones(client: Client, row
 
 
 def test_teaching_enrols_the_picture(client: Client, row: Post) -> None:
-    teacher = person("tom", "booru_embeddings.enrol_subject")
+    teacher = user("booru_embeddings.enrol_subject", name="tom")
     client.force_login(teacher)
     answer = client.post(f"/posts/{row.pk}/teach", {"name": "Rei A", "category": "character"}, follow=True)
     assert "rei_a is known by 1 picture now" in answer.content.decode()

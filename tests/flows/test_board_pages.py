@@ -5,7 +5,8 @@ from django.test import Client
 
 from deploy.demo.board import services
 from deploy.demo.board.models import Post
-from tests.flows.board import file, moderator, person, png, post, uploader
+from tests.flows.board import file, moderator, png, post, uploader
+from tests.people import user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -88,7 +89,7 @@ def test_deleted_posts_are_for_moderators_and_their_uploader(client: Client) -> 
         )
 
     assert seen() == (404, 404, 0)
-    client.force_login(person("eve"))
+    client.force_login(user(name="eve"))
     assert seen() == (404, 404, 0)
     client.force_login(ann)
     assert seen() == (200, 200, 1)

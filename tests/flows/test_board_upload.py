@@ -10,7 +10,8 @@ from booru_ml.errors import InvalidInput, NotPermitted
 from booru_ml.models import AnalysisJob
 from deploy.demo.board import services
 from deploy.demo.board.models import Post, Tag
-from tests.flows.board import file, person, png, post, uploader
+from tests.flows.board import file, png, post, uploader
+from tests.people import user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -98,7 +99,7 @@ def test_files_beyond_the_limit_are_refused(ann, monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_uploaders_upload(client: Client) -> None:
-    bystander = person("eve")
+    bystander = user(name="eve")
     with pytest.raises(NotPermitted):
         services.upload(uploader=bystander, file=file(), rating="g")
     assert client.post("/posts/new", {"file": file(), "rating": "g"}).status_code == 302
@@ -182,6 +183,6 @@ def test_edits_need_the_right_and_a_sound_form(ann, client: Client) -> None:
     page = client.post(f"/posts/{row.pk}/edit", form)
     assert page.status_code == 422
     assert "a*b" in page.content.decode()
-    client.force_login(person("eve"))
+    client.force_login(user(name="eve"))
     assert client.post(f"/posts/{row.pk}/edit", {**form, "tags": ""}).status_code == 422
     assert list(row.tags.values_list("name", flat=True)) == ["hat"]

@@ -8,8 +8,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 
 from booru_ml.types import Analysis
 from deploy.demo.board.models import Post
@@ -18,31 +16,24 @@ from embeddings import similar
 from moderation import services, thresholds
 from moderation.models import Case
 from tagging.rules import Thresholds
+from tests.people import user
 
 _numbers = count(1)
 
 
-def person(name: str = "", *permissions: str, **others: Any) -> Any:
-    user = get_user_model().objects.create_user(name or f"user{next(_numbers)}", password="secret", **others)
-    for permission in permissions:
-        app, codename = permission.split(".")
-        user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
-    return user
-
-
 @pytest.fixture
 def uploader(db: None) -> Any:
-    return person("uploader")
+    return user(name="uploader")
 
 
 @pytest.fixture
 def moderator(db: None) -> Any:
-    return person("mira", "booru_moderation.decide_case", "booru_tagging.decide_suggestion", is_staff=True)
+    return user("booru_moderation.decide_case", "booru_tagging.decide_suggestion", name="mira", is_staff=True)
 
 
 @pytest.fixture
 def colleague(db: None) -> Any:
-    return person("cole", "booru_moderation.decide_case", is_staff=True)
+    return user("booru_moderation.decide_case", name="cole", is_staff=True)
 
 
 @pytest.fixture

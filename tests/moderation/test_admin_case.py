@@ -13,6 +13,7 @@ from moderation.admin.overlay import marks
 from moderation.models import Case
 from moderation.selectors import item
 from tagging.models import Suggestion
+from tests.people import client_of
 
 from .cases import status, suggest
 from .findings import PHOTO, analysis, unit
@@ -24,9 +25,7 @@ QUOTE = "\"'><img src=x onerror=alert(2)>"
 
 @pytest.fixture
 def client(moderator) -> Client:
-    browser = Client()
-    browser.force_login(moderator)
-    return browser
+    return client_of(moderator)
 
 
 def face(case: Case, number: int, box: tuple[float, float, float, float]) -> None:
@@ -236,8 +235,7 @@ def test_suggestions_are_accepted_rejected_and_undone_from_the_page(client, case
 def test_a_moderator_without_the_right_to_decide_suggestions_gets_no_buttons_and_a_403(case, colleague) -> None:
     made = case()
     row = suggest(made, "blue_eyes")
-    browser = Client()
-    browser.force_login(colleague)
+    browser = client_of(colleague)
     assert "Accept blue eyes" not in browser.get(page_of(made)).content.decode()
     assert browser.post(f"{QUEUE}{made.pk}/suggestions/{row.pk}/accept/").status_code == 403
     row.refresh_from_db()
@@ -303,9 +301,7 @@ def test_the_case_page_costs_a_bounded_number_of_queries(
 @pytest.fixture
 def enroller(moderator) -> Client:
     moderator.user_permissions.add(Permission.objects.get(codename="enrol_subject"))
-    browser = Client()
-    browser.force_login(moderator)
-    return browser
+    return client_of(moderator)
 
 
 def test_a_face_becomes_an_example_of_its_character(enroller, case):

@@ -11,9 +11,9 @@ from django.utils import timezone
 from moderation import services
 from moderation.models import Case, Decision
 from tagging.models import Suggestion
+from tests.people import client_of, user
 
 from .cases import status
-from .conftest import person
 from .findings import PHOTO
 
 QUEUE = "/admin/booru_moderation/case/"
@@ -31,9 +31,7 @@ def text(response) -> str:
 
 @pytest.fixture
 def client(moderator) -> Client:
-    browser = Client(enforce_csrf_checks=False)
-    browser.force_login(moderator)
-    return browser
+    return client_of(moderator)
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------
@@ -203,10 +201,8 @@ VERBS = [
 def test_strangers_users_and_staff_without_the_right_see_nothing(case, address) -> None:
     made = case(PHOTO)
     url = QUEUE + address.format(case=made.pk)
-    for actor, expected in ((None, 302), (person(""), 302), (person("", is_staff=True), 403)):
-        browser = Client()
-        if actor:
-            browser.force_login(actor)
+    for actor, expected in ((None, 302), (user(), 302), (user(is_staff=True), 403)):
+        browser = client_of(actor)
         method = browser.post if address in VERBS else browser.get
         response = method(url, {"verb": "approve", "one": f"approve:{made.pk}:0"})
         assert response.status_code == expected
@@ -218,8 +214,7 @@ def test_strangers_users_and_staff_without_the_right_see_nothing(case, address) 
 @pytest.mark.parametrize("address", VERBS[:7])
 def test_who_may_only_look_decides_nothing(case, address) -> None:
     made = case(PHOTO)
-    browser = Client()
-    browser.force_login(person("", "booru_moderation.view_case", is_staff=True))
+    browser = client_of(user("booru_moderation.view_case", is_staff=True))
     seen = browser.get(page_of(made)).content.decode() + browser.get(QUEUE).content.decode()
     assert not re.search(r"Approve\b|Start reviewing", seen)
     response = browser.post(QUEUE + address.format(case=made.pk), {"verb": "approve", "one": f"approve:{made.pk}:0"})
@@ -231,8 +226,7 @@ def test_who_may_only_look_decides_nothing(case, address) -> None:
 def test_verbs_answer_to_post_alone_and_want_a_token(case, moderator, address) -> None:
     made = case()
     url = QUEUE + address.format(case=made.pk)
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(moderator)
+    strict = client_of(moderator, enforce_csrf_checks=True)
     assert strict.get(url).status_code == 405
     assert strict.post(url, {"verb": "approve", "version": 0}).status_code == 403
     assert status(made) == "pending"
@@ -241,8 +235,7 @@ def test_verbs_answer_to_post_alone_and_want_a_token(case, moderator, address) -
 def test_nobody_edits_adds_or_deletes_rows_by_hand_not_even_a_superuser(case, admin_user) -> None:
     made = case()
     decision = services.approve(case_id=made.pk, actor=admin_user)
-    browser = Client()
-    browser.force_login(admin_user)
+    browser = client_of(admin_user)
     for model, pk in (("case", made.pk), ("decision", decision.pk)):
         base = f"/admin/booru_moderation/{model}/"
         assert browser.get(base + "add/").status_code == 403

@@ -6,9 +6,9 @@ from rest_framework.test import APIClient
 from moderation import services
 from moderation.models import Case, Decision
 from tagging.models import Suggestion
+from tests.people import user
 
 from .cases import status
-from .conftest import person
 from .findings import PHOTO, analysis
 
 ROOT = "/booru/api/"
@@ -209,19 +209,19 @@ def who(name: str, uploader):
         case "nobody":
             return None
         case "user":
-            return person("")
+            return user()
         case "uploader of the post":
             return uploader
         case "staff":
-            return person("", is_staff=True)
+            return user(is_staff=True)
         case "tag moderator":
-            return person("", "booru_tagging.decide_suggestion")
+            return user("booru_tagging.decide_suggestion")
         case "viewer":
-            return person("", "booru_moderation.view_case")
+            return user("booru_moderation.view_case")
         case "moderator":
-            return person("", "booru_moderation.decide_case")
+            return user("booru_moderation.decide_case")
         case "superuser":
-            return person("", is_superuser=True)
+            return user(is_superuser=True)
 
 
 @pytest.mark.parametrize("name", MATRIX)

@@ -14,9 +14,9 @@ from moderation.models import Case, Decision
 from tagging import board
 from tagging import services as tagging
 from tagging.models import Suggestion
+from tests.people import user
 
 from .cases import status, suggest
-from .conftest import person
 from .findings import PHOTO, analysis
 
 
@@ -40,7 +40,7 @@ def together(*jobs):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_moderators_who_decide_at_once_exactly_one_succeeds(case) -> None:
     opened = case(PHOTO)
-    crowd = [person("", "booru_moderation.decide_case") for _ in range(6)]
+    crowd = [user("booru_moderation.decide_case") for _ in range(6)]
     verbs = [services.approve, services.reject] * 3
     results = together(
         *(
@@ -57,7 +57,7 @@ def test_of_many_moderators_who_decide_at_once_exactly_one_succeeds(case) -> Non
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_undo_at_once_exactly_one_succeeds(case) -> None:
-    crowd = [person("", "booru_moderation.decide_case") for _ in range(5)]
+    crowd = [user("booru_moderation.decide_case") for _ in range(5)]
     opened = case()
     decision = services.reject(case_id=opened.pk, actor=crowd[0])
     results = together(*(lambda a=actor: services.undo(decision_id=decision.pk, actor=a) for actor in crowd))
@@ -68,7 +68,7 @@ def test_of_many_who_undo_at_once_exactly_one_succeeds(case) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_moderators_who_ask_for_the_next_case_at_once_get_different_ones(case) -> None:
-    crowd = [person("", "booru_moderation.decide_case") for _ in range(5)]
+    crowd = [user("booru_moderation.decide_case") for _ in range(5)]
     for _ in range(5):
         case()
     results = together(*(lambda a=actor: services.claim_next(actor=a) for actor in crowd))
@@ -78,7 +78,7 @@ def test_moderators_who_ask_for_the_next_case_at_once_get_different_ones(case) -
 
 @pytest.mark.django_db(transaction=True)
 def test_an_analysis_and_a_decision_at_once_leave_a_case_that_makes_sense(case) -> None:
-    actor = person("", "booru_moderation.decide_case")
+    actor = user("booru_moderation.decide_case")
     for _ in range(4):
         opened = case()
         again = [analysis(opened.post_id, PHOTO, sha256=opened.analysis["sha256"])]

@@ -6,8 +6,8 @@ from django.utils import timezone
 from booru_ml.errors import StaleState
 from moderation import services
 from moderation.models import Case
+from tests.people import user
 
-from .conftest import person
 from .findings import PHOTO
 
 
@@ -58,7 +58,7 @@ def test_a_claim_ends_with_the_decision_and_with_the_moderators_account(case, mo
     services.approve(case_id=decided.pk, actor=moderator)
     decided.refresh_from_db()
     assert (decided.claimed_by, decided.claimed_until) == (None, None)
-    leaving = person("", "booru_moderation.decide_case")
+    leaving = user("booru_moderation.decide_case")
     services.claim(case_id=orphaned.pk, actor=leaving)
     leaving.delete()
     assert services.approve(case_id=orphaned.pk, actor=colleague)

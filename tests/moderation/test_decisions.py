@@ -11,9 +11,9 @@ from moderation import services
 from moderation.models import Case, Decision
 from tagging import services as tagging
 from tagging.models import Suggestion
+from tests.people import user
 
 from .cases import status, suggest
-from .conftest import person
 from .findings import PHOTO, analysis
 
 # --- One decision -----------------------------------------------------------------------------------------------------
@@ -156,8 +156,8 @@ def test_a_moderator_without_the_right_to_decide_suggestions_accepts_none(case, 
 @pytest.mark.parametrize("verb", ["claim", "release", "approve", "reject"])
 def test_only_moderators_act_on_cases(case, uploader, verb) -> None:
     opened = case()
-    blocked = person("", "booru_moderation.decide_case", is_active=False)
-    viewer = person("", "booru_moderation.view_case")
+    blocked = user("booru_moderation.decide_case", is_active=False)
+    viewer = user("booru_moderation.view_case")
     for actor in (uploader, viewer, blocked, AnonymousUser()):
         with pytest.raises(NotPermitted):
             getattr(services, verb)(case_id=opened.pk, actor=actor)

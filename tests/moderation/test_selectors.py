@@ -5,8 +5,8 @@ from embeddings.models import Vector
 from embeddings.store import encode
 from moderation import selectors, services
 from moderation.models import Case
+from tests.people import user
 
-from .conftest import person
 from .findings import PHOTO, analysis, unit
 
 
@@ -69,4 +69,4 @@ def test_counts_are_of_open_cases_by_reason_and_of_all_by_state(case, moderator)
     counts = selectors.counts(user_id=moderator.pk)
     assert counts.states == {"open": 2, "approved": 1, "rejected": 0}
     assert counts.reasons["not_drawn"] == 1
-    assert (counts.mine, selectors.counts(user_id=person("").pk).mine) == (1, 0)
+    assert (counts.mine, selectors.counts(user_id=user().pk).mine) == (1, 0)

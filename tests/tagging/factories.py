@@ -8,14 +8,13 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 
 from booru_ml.models import AnalysisJob
 from booru_ml.types import Analysis, Category, Finding, Refusal, Scores
 from deploy.demo.board.models import Post
 from embeddings.types import Match
 from tagging.models import Suggestion
+from tests.people import user
 
 _numbers = count(1)
 
@@ -60,16 +59,8 @@ def match(name: str, probability: float = 0.9, **others: Any) -> Match:
     return Match(name=name, probability=probability, **(facts | others))
 
 
-def user(name: str = "", *permissions: str, **others: Any) -> Any:
-    person = get_user_model().objects.create_user(name or f"user{next(_numbers)}", password="secret", **others)
-    for permission in permissions:
-        app, codename = permission.split(".")
-        person.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
-    return person
-
-
 def moderator() -> Any:
-    return user("", "booru_tagging.decide_suggestion")
+    return user("booru_tagging.decide_suggestion")
 
 
 def post(uploader: Any = None, **others: Any) -> Post:

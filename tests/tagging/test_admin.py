@@ -1,9 +1,9 @@
 import pytest
-from django.test import Client
 from django.urls import reverse
 
 from tagging.models import Suggestion, TagDecision
-from tests.tagging.factories import post, suggestion, user
+from tests.people import client_of, user
+from tests.tagging.factories import post, suggestion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
 LIST = "admin:booru_tagging_suggestion_changelist"
@@ -11,9 +11,7 @@ VIEW = ("booru_tagging.view_suggestion", "booru_tagging.view_tagdecision")
 
 
 def staff(*permissions):
-    client = Client()
-    client.force_login(user("", *VIEW, *permissions, is_staff=True))
-    return client
+    return client_of(user(*VIEW, *permissions, is_staff=True))
 
 
 def act(client, action, rows, changelist=LIST):
@@ -47,8 +45,7 @@ def test_staff_without_the_permission_only_read():
 
 def test_nobody_edits_rows_by_hand():
     row = suggestion(post(), "miku", "character", evidence={"kind": "prototype", "supports": 3})
-    client = Client()
-    client.force_login(user(is_staff=True, is_superuser=True))
+    client = client_of(user(is_staff=True, is_superuser=True))
     page = client.get(reverse("admin:booru_tagging_suggestion_change", args=[row.pk]))
     assert "The picture looks like 3 enrolled pictures" in page.text
     assert 'name="_save"' not in page.text

@@ -2,11 +2,11 @@ import json
 
 import pytest
 from django.core.cache import cache
-from django.test import Client
 
 from tagging import services
 from tagging.models import Suggestion, TagDecision
-from tests.tagging.factories import moderator, post, suggestion, user
+from tests.people import client_of, user
+from tests.tagging.factories import moderator, post, suggestion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
 
@@ -14,13 +14,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
 @pytest.fixture(autouse=True)
 def _fresh_throttles():
     cache.clear()
-
-
-def as_(person):
-    client = Client()
-    if person is not None:
-        client.force_login(person)
-    return client
 
 
 def send(client, address):
@@ -34,7 +27,7 @@ def listed(client, on, query=""):
 def test_suggestions_of_a_post():
     picture = post()
     row = suggestion(picture, "miku", "character", evidence={"kind": "prototype", "box": [0, 0, 0.5, 0.5]})
-    body = listed(as_(picture.uploader), picture).json()
+    body = listed(client_of(picture.uploader), picture).json()
     assert (body["post"], body["may_decide"]) == (picture.pk, True)
     (item,) = body["suggestions"]
     assert item["id"] == row.pk
@@ -46,7 +39,7 @@ def test_suggestions_of_a_post():
 def test_others_may_look_but_are_told_that_they_may_not_decide():
     picture = post()
     suggestion(picture)
-    body = listed(as_(user()), picture).json()
+    body = listed(client_of(user()), picture).json()
     assert body["may_decide"] is False
     assert len(body["suggestions"]) == 1
 
@@ -56,7 +49,7 @@ def test_the_list_is_narrowed_by_state():
     suggestion(picture, "a", state="rejected")
     suggestion(picture, "b")
     suggestion(picture, "g", "rating")
-    client = as_(picture.uploader)
+    client = client_of(picture.uploader)
     assert [item["name"] for item in listed(client, picture, "?state=rejected").json()["suggestions"]] == ["a"]
     assert {item["name"] for item in listed(client, picture, "?confirming=true").json()["suggestions"]} == {
         "a",
@@ -70,7 +63,7 @@ def test_the_list_is_narrowed_by_state():
 def test_accept_reject_and_undo_over_http():
     picture = post()
     hat, smile = suggestion(picture, "hat"), suggestion(picture, "smile")
-    client = as_(picture.uploader)
+    client = client_of(picture.uploader)
     accepted = send(client, f"/booru/api/suggestions/{hat.pk}/accept/").json()
     assert accepted["suggestion"]["state"] == "accepted"
     assert accepted["suggestion"]["decided_by"] == picture.uploader.username
@@ -91,7 +84,7 @@ def test_accept_reject_and_undo_over_http():
 def test_being_too_late_is_a_conflict():
     picture = post()
     row = suggestion(picture)
-    client = as_(picture.uploader)
+    client = client_of(picture.uploader)
     send(client, f"/booru/api/suggestions/{row.pk}/accept/")
     late = send(client, f"/booru/api/suggestions/{row.pk}/reject/")
     assert (late.status_code, late.json()["code"], late.json()["extra"]) == (409, "stale_state", {"state": "accepted"})
@@ -104,7 +97,7 @@ def test_being_too_late_is_a_conflict():
 def test_verbs_take_no_fields(body):
     picture = post()
     row = suggestion(picture)
-    answer = as_(picture.uploader).post(
+    answer = client_of(picture.uploader).post(
         f"/booru/api/suggestions/{row.pk}/accept/", json.dumps(body), content_type="application/json"
     )
     assert answer.status_code == 400
@@ -140,7 +133,7 @@ def test_permission_matrix(who, status):
     decision = services.reject(suggestion_id=rows[2].pk, actor=picture.uploader)
     picture.status = status
     picture.save()
-    client = as_(people[who])
+    client = client_of(people[who])
     answers = (
         listed(client, picture),
         client.get(f"/booru/api/posts/{picture.pk}/decisions/"),
@@ -165,12 +158,12 @@ def test_permission_matrix(who, status):
     ],
 )
 def test_posts_that_do_not_exist(address):
-    answer = as_(user()).get(address)
+    answer = client_of(user()).get(address)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 def test_rows_that_do_not_exist():
-    client = as_(moderator())
+    client = client_of(moderator())
     for address in ("suggestions/0/accept", "suggestions/99999999999999999999999/reject", "tag-decisions/7/undo"):
         assert send(client, f"/booru/api/{address}/").status_code == 404
     assert client.get("/booru/api/suggestions/1/accept/").status_code == 405
@@ -179,7 +172,7 @@ def test_rows_that_do_not_exist():
 def test_markup_in_names_stays_data():
     picture = post()
     suggestion(picture, "<script>alert(1)</script>", "character")
-    answer = listed(as_(picture.uploader), picture)
+    answer = listed(client_of(picture.uploader), picture)
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.json()["suggestions"][0]["name"] == "<script>alert(1)</script>"

@@ -9,7 +9,8 @@ from booru_ml.errors import InvalidInput, NotFound, NotPermitted, StaleState
 from deploy.demo.board.models import Tag
 from tagging import services
 from tagging.models import Suggestion, TagDecision
-from tests.tagging.factories import moderator, post, suggestion, user
+from tests.people import user
+from tests.tagging.factories import moderator, post, suggestion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
 

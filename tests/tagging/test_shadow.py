@@ -20,7 +20,7 @@ from booru_ml.types import Category, Picture
 from tagging import services, shadow, trial
 from tagging.models import Suggestion
 from tagging.rules import Thresholds
-from tests.tagging import factories
+from tests.people import user
 from tests.tagging.factories import finding, moderator, post, suggestion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
@@ -199,11 +199,11 @@ def test_one_trial_at_a_time_and_only_of_sound_models(on_trial, monkeypatch):
 def test_the_page_of_a_trial_is_for_those_who_may_see_it(look, on_trial, client):
     done()
     look()
-    user = factories.user("staff", is_staff=True)
-    client.force_login(user)
+    clerk = user(is_staff=True)
+    client.force_login(clerk)
     page = f"/admin/booru_ml/shadow/{on_trial.pk}/change/"
     assert client.get(page).status_code == 403
-    user.user_permissions.add(Permission.objects.get(codename="view_shadow"))
+    clerk.user_permissions.add(Permission.objects.get(codename="view_shadow"))
     said = client.get(page).content.decode()
     assert "Trial of new@000000000001" in said
     assert '<th scope="row">general</th>' in said

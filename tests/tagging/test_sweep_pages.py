@@ -14,7 +14,8 @@ from embeddings.types import SupportRef
 from tagging import sweeper
 from tagging.models import Suggestion, Sweep
 from tests.embeddings.conftest import encoder, fresh_process  # noqa: F401
-from tests.embeddings.factories import Artist, seen, user
+from tests.embeddings.factories import Artist, seen
+from tests.people import client_of, user
 
 pytestmark = pytest.mark.django_db
 PREVIEW = reverse("admin:booru_tagging_sweep_preview")
@@ -25,9 +26,7 @@ ENROL = "booru_embeddings.enrol_subject"
 
 
 def client(*permissions: str) -> Client:
-    browser = Client()
-    browser.force_login(user(*permissions, is_staff=True))
-    return browser
+    return client_of(user(*permissions, is_staff=True))
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from embeddings.types import SupportRef
 from tagging import services, sweeper, sweeps
 from tagging.models import Suggestion, Sweep, SweepStep
 from tests.embeddings.conftest import encoder, fresh_process  # noqa: F401
-from tests.embeddings.factories import Artist, post, seen, user
+from tests.embeddings.factories import Artist, post, seen
+from tests.people import user
 
 pytestmark = pytest.mark.django_db
 ENROL = "booru_embeddings.enrol_subject"

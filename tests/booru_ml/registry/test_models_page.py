@@ -3,28 +3,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from booru_ml import registry
 from booru_ml.checkpoint import pin
 from booru_ml.models import Backfill, Promotion
+from tests.people import client_of, user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("promotions")]
 
 
-def client_of(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user("-".join(permissions) or "nobody", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
+def staff(*permissions: str) -> Client:
+    return client_of(user(*permissions, is_staff=True))
 
 
 @pytest.fixture
 def keeper() -> Client:
-    return client_of("view_modelversion", "view_promotion", "promote_modelversion")
+    return staff("booru_ml.view_modelversion", "booru_ml.view_promotion", "booru_ml.promote_modelversion")
 
 
 def page(row) -> str:
@@ -72,12 +67,12 @@ def test_a_damaged_model_is_refused_with_its_reason(candidate, keeper):
 
 def test_only_who_may_promote_can(candidate):
     row = candidate()
-    watcher = client_of("view_modelversion")
+    watcher = staff("booru_ml.view_modelversion")
     said = watcher.get(page(row) + "change/")
     assert said.status_code == 200
     assert "Promote</button>" not in said.content.decode()
     assert watcher.post(page(row) + "promote/").status_code == 403
     assert watcher.post("/admin/booru_ml/modelversion/rollback/").status_code == 403
-    assert client_of("promote_modelversion").get(page(row) + "promote/").status_code == 405
-    assert client_of().get(page(row) + "change/").status_code == 403
+    assert staff("booru_ml.promote_modelversion").get(page(row) + "promote/").status_code == 405
+    assert staff().get(page(row) + "change/").status_code == 403
     assert not Promotion.objects.exists()
