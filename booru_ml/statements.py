@@ -15,7 +15,7 @@ open by ``slot`` and given by name, as the field of that name takes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Concatenate, ParamSpec, cast
 
@@ -91,12 +91,24 @@ def prepared(made: QuerySet[Any] | UpdateQuery, using: str = "") -> Statement:
     return Statement(using, sql, tuple(params))
 
 
+def by_index(rows: QuerySet[Any], name: str) -> Statement:
+    """What ``rows`` would execute, by the index of this name: without statistics SQLite prefers any that compares a
+    value to the one that has the order, and sorts all that waits for every batch."""
+    made = prepared(rows)
+    if connections[made.using].vendor != "sqlite":
+        return made
+    quote = connections[made.using].ops.quote_name
+    table = f"FROM {quote(rows.model._meta.db_table)}"
+    return replace(made, sql=made.sql.replace(table, f"{table} INDEXED BY {quote(name)}", 1))
+
+
 def kept(
-    build: Callable[Concatenate[str, P], QuerySet[Any] | UpdateQuery],
+    build: Callable[Concatenate[str, P], QuerySet[Any] | UpdateQuery | Statement],
 ) -> Callable[Concatenate[str, P], Statement]:
     """Calls ``build(using, …)`` for a statement that was not asked for before."""
 
     def statement(using: str, *args: P.args, **kwargs: P.kwargs) -> Statement:
-        return prepared(build(using, *args, **kwargs), using)
+        made = build(using, *args, **kwargs)
+        return made if isinstance(made, Statement) else prepared(made, using)
 
     return cast(Callable[Concatenate[str, P], Statement], cache(statement))

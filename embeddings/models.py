@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from booru_ml.conf import post_model
 
@@ -35,6 +36,13 @@ class Stamp(models.Func):
         raise NotImplementedError(f"Booru ML keeps its vectors in PostgreSQL or SQLite, not in {connection.vendor}.")
 
 
+class VectorQuerySet(models.QuerySet["Vector"]):
+    def of_posts(self, post_ids: Iterable[Any], *, model_version: str) -> VectorQuerySet:
+        """Those of a few posts by one encoder. SQLite, which has no statistics, would else read all by that encoder."""
+        rows = self.alias(version=Coalesce("model_version", models.Value("")))
+        return rows.filter(version=model_version, post_id__in=post_ids)
+
+
 class Vector(models.Model):
     """One embedding of a post: of the whole picture, of its style, or of one of its faces."""
 
@@ -51,6 +59,8 @@ class Vector(models.Model):
     data = models.BinaryField(help_text="float16, little-endian, L2-normalised")
     stamp = models.BigIntegerField(db_default=Stamp(), editable=False)
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = VectorQuerySet.as_manager()
 
     class Meta:
         constraints = [

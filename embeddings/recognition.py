@@ -62,9 +62,7 @@ def question(analysis: Analysis) -> Question | None:
 
 def stored_questions(post_ids: Sequence[Any], model_version: str) -> list[Question]:
     """What posts ask that were embedded by ``model_version`` already."""
-    rows = Vector.objects.filter(post_id__in=post_ids, model_version=model_version).order_by(
-        "post_id", "kind", "number"
-    )
+    rows = Vector.objects.of_posts(post_ids, model_version=model_version).order_by("post_id", "kind", "number")
     views: dict[Any, list[View]] = {}
     for row in rows:
         face = row.kind == Vector.Kind.FACE

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from django.db.models import QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 
 from booru_ml.types import Box, FloatArray
 from embeddings.models import Vector
@@ -65,9 +64,8 @@ def headers(model_version: str, kind: str, posts: QuerySet[Any] | None, others: 
     """What there is in the space of the posts of a query, if any, and of others."""
     space = Vector.objects.filter(model_version=model_version, kind=kind)
     asked = [space.filter(post_id__in=posts)] if posts is not None else []
-    # SQLite, which keeps no statistics, would else look for a few posts by going through the whole space.
-    few = Vector.objects.alias(version=Coalesce("model_version", Value(""))).filter(version=model_version, kind=kind)
-    asked += [few.filter(post_id__in=others[start : start + CHUNK]) for start in range(0, len(others), CHUNK)]
+    some = (others[start : start + CHUNK] for start in range(0, len(others), CHUNK))
+    asked += [Vector.objects.of_posts(few, model_version=model_version).filter(kind=kind) for few in some]
     found: dict[Any, dict[Key, Header]] = defaultdict(dict)
     for rows in asked:
         # Only faces have boxes, and JSON takes its time.
@@ -158,6 +156,6 @@ def analysed(model_version: str, post_ids: Iterable[Any]) -> set[Any]:
     asked = list(post_ids)
     found: set[Any] = set()
     for start in range(0, len(asked), CHUNK):
-        rows = Vector.objects.filter(model_version=model_version, post_id__in=asked[start : start + CHUNK])
+        rows = Vector.objects.of_posts(asked[start : start + CHUNK], model_version=model_version)
         found.update(rows.values_list("post_id", flat=True))
     return found

@@ -75,13 +75,8 @@ def write(analyses: Iterable[Analysis]) -> Written:
     refused = [item.post_id for item in finished if item.finding is None]
     wanted = {_key(row): row for item in finished for row in rows_of(item)}
     gone = _forget(refused)
-    present: dict[_Key, Vector] = {
-        _key(row): row
-        for row in Vector.objects.filter(
-            post_id__in=[item.post_id for item in finished if item.finding],
-            model_version__in={item.finding.embedding_model for item in finished if item.finding},
-        )
-    }
+    posts = [item.post_id for item in finished if item.finding]
+    present: dict[_Key, Vector] = {_key(row): row for row in Vector.objects.filter(post_id__in=posts)}
     same = {key for key, row in wanted.items() if key in present and _equal(row, present[key])}
     fresh = [wanted[key] for key in sorted(wanted.keys() - same, key=str)]
     spaces = {(item.post_id, item.finding.embedding_model) for item in finished if item.finding}

@@ -71,8 +71,10 @@ def _grow(posts: Sequence[Any], size: int, numbers: Any, say: Callable[[str], No
         left -= len(rows)
         if left % (20 * CHUNK) == 0 and left:
             say(f"{left} rows to go")
-    with connections[outbox.database()].cursor() as cursor:
-        cursor.execute("ANALYZE")
+    connection = connections[outbox.database()]
+    if connection.vendor == "postgresql":  # which does so by itself; SQLite has no statistics on a board, either
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
 
 
 def _work(board: Board) -> dict[str, float]:

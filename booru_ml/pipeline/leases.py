@@ -20,7 +20,7 @@ from django.db.models.sql import UpdateQuery
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline.outbox import database, write_old
-from booru_ml.statements import kept, slot, update
+from booru_ml.statements import Statement, by_index, kept, slot, update
 from booru_ml.types import Analysis
 
 logger = logging.getLogger(__name__)
@@ -207,9 +207,10 @@ def _lease_end() -> Any:
 
 
 @kept
-def _ready(using: str, most: int) -> QuerySet[Any]:
+def _ready(using: str, most: int) -> Statement:
     # In line, so that no planner prefers to read the whole table.
-    return AnalysisJob.objects.using(using).ready().in_line().values_list("pk")[:most]
+    rows = AnalysisJob.objects.using(using).ready().in_line().values_list("pk")[:most]
+    return by_index(rows, "booru_ml_unfinished_jobs")
 
 
 @kept
@@ -218,12 +219,12 @@ def _queued(using: str) -> QuerySet[Any]:
 
 
 @kept
-def _first(using: str, limit: int, version: str) -> QuerySet[Any]:
+def _first(using: str, limit: int, version: str) -> Statement:
     """The most urgent ``limit`` rows, locked; with ``version``, what a worker that lags behind may take of them."""
     rows = _within_reach(AnalysisJob.objects.using(using).ready().in_line(), version=version, lags=version)
     if connections[using].features.has_select_for_update_skip_locked:
         rows = rows.select_for_update(skip_locked=True, of=("self",))
-    return rows[:limit]  # type: ignore[no-any-return]
+    return by_index(rows[:limit], "booru_ml_unfinished_jobs")
 
 
 @kept

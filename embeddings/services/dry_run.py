@@ -61,7 +61,7 @@ def preview(
     spaces = {kind: gallery.load(version, kind, instead=instead) for kind in kinds if len(examples[kind])}
     posts = {row.post_id for row in instead[subject.pk]}
     hits, compared = _asked(version, spaces, subject.pk, _near(version, examples, without=posts))
-    analysed = Vector.objects.filter(model_version=version, post_id__in=posts, kind__in=kinds)
+    analysed = Vector.objects.of_posts(posts, model_version=version).filter(kind__in=kinds)
     return Preview(
         name=subject.name,
         category=subject.category,

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -63,6 +65,21 @@ def test_a_batch_takes_the_same_number_of_queries_whatever_its_size(django_asser
         store.write(few)
     with django_assert_num_queries(2):
         store.write(many)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases keep statistics")
+def test_sqlite_looks_for_the_vectors_of_posts_by_the_posts():
+    draw, posts = Artist(), [post() for _ in range(3)]
+    with CaptureQueriesContext(connection) as asked:
+        store.write([analysis(one, finding(draw.character())) for one in posts])
+    plans = [Vector.objects.of_posts([one.pk for one in posts], model_version=VERSION).explain()]
+    with connection.cursor() as cursor:
+        for query in asked.captured_queries:
+            if query["sql"].startswith("SELECT"):
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                plans.append(str(cursor.fetchall()))
+    assert len(plans) > 1
+    assert all("(post_id=?" in plan for plan in plans), plans
 
 
 def test_seeing_the_same_again_writes_nothing():

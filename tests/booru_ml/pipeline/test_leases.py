@@ -50,6 +50,17 @@ def test_many_workers_claim_disjoint_rows(upload):
     assert set(AnalysisJob.objects.values_list("state", "attempts")) == {(State.RUNNING, 1)}
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases keep statistics")
+@pytest.mark.parametrize("statement", [leases._ready, lambda using, limit: leases._first(using, limit, "")])
+def test_sqlite_reads_the_first_in_line_without_sorting_all_that_wait(statement):
+    made = statement("default", 16)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {made.sql}", made.params)
+        plan = str(cursor.fetchall())
+    assert "booru_ml_unfinished_jobs" in plan
+    assert "ORDER BY" not in plan
+
+
 def test_a_batch_holds_rows_of_one_priority_only(upload):
     post = upload()
     AnalysisJob.objects.all().delete()
