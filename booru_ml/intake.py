@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from booru_ml.checkpoint.shelf import Kept, Shelf
 from booru_ml.conf import config
 from booru_ml.models import ModelVersion
+from booru_ml.registry import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,13 +51,6 @@ def _keep(folder: Path, origin: str) -> tuple[ModelVersion, Kept]:
     item = kept.checkpoint
     row, _ = ModelVersion.objects.update_or_create(
         version=item.version,
-        defaults={
-            "name": item.name,
-            "sha256": item.sha256,
-            "heads": sorted(item.heads),
-            "folder": str(item.path),
-            "origin": origin[:1000],
-            "verified_at": Now(),
-        },
+        defaults=described(item) | {"origin": origin[:1000], "verified_at": Now()},
     )
     return row, kept

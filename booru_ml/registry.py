@@ -123,19 +123,18 @@ def formers() -> Iterator[Selection]:
 
 def record(checkpoints: Sequence[Checkpoint]) -> None:
     """Notes the checkpoints that a worker has loaded."""
-    ModelVersion.objects.bulk_create(
-        [
-            ModelVersion(
-                name=item.name,
-                version=item.version,
-                sha256=item.sha256,
-                heads=sorted(item.heads),
-                folder=str(item.path),
-            )
-            for item in checkpoints
-        ],
-        ignore_conflicts=True,
-    )
+    ModelVersion.objects.bulk_create([ModelVersion(**described(item)) for item in checkpoints], ignore_conflicts=True)
+
+
+def described(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a row of ``ModelVersion`` says of the checkpoint itself."""
+    return {
+        "name": checkpoint.name,
+        "version": checkpoint.version,
+        "sha256": checkpoint.sha256,
+        "heads": sorted(checkpoint.heads),
+        "folder": str(checkpoint.path),
+    }
 
 
 _known: tuple[float, Selection] = (float("-inf"), Selection())

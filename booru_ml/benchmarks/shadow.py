@@ -28,6 +28,7 @@ from booru_ml.benchmarks.workers import CeleryWorkers, Forked
 from booru_ml.checkpoint import Checkpoint, files, pin
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.models import ModelVersion, Shadow, ShadowLook
+from booru_ml.registry import described
 
 TIMES = 3
 """How often a burst uploads each picture: several batches for every worker."""
@@ -194,11 +195,4 @@ def twin(folder: Path) -> Path:
 
 def register(checkpoint: Checkpoint) -> ModelVersion:
     """Without the trial run of ``booru_model add``: it would bring torch into the process that forks the workers."""
-    return ModelVersion.objects.create(
-        name=checkpoint.name,
-        version=checkpoint.version,
-        sha256=checkpoint.sha256,
-        heads=sorted(checkpoint.heads),
-        folder=str(checkpoint.path),
-        verified_at=Now(),
-    )
+    return ModelVersion.objects.create(**described(checkpoint), verified_at=Now())

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from booru_ml.checkpoint import Checkpoint, pin
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.models import ModelVersion
+from booru_ml.registry import described
 
 
 @pytest.fixture
@@ -31,14 +32,6 @@ def candidate(folder: Callable[..., Path], db: None) -> Callable[..., ModelVersi
     """A registered model, as ``booru_model add`` leaves it."""
 
     def make(least: float = 0.9) -> ModelVersion:
-        item = Checkpoint.read(folder(least))
-        return ModelVersion.objects.create(
-            name=item.name,
-            version=item.version,
-            sha256=item.sha256,
-            heads=sorted(item.heads),
-            folder=str(item.path),
-            verified_at=Now(),
-        )
+        return ModelVersion.objects.create(**described(Checkpoint.read(folder(least))), verified_at=Now())
 
     return make
