@@ -55,6 +55,7 @@ def feed(*, seconds: float = SLICE_SECONDS) -> int:
         order: Any = orders.rows().active().annotate(now=Now()).first()
         if order is None or order.state != State.RUNNING:
             break
+        registry.forget()  # What is known may be older than the order, which would be taken for done.
         version = registry.pipeline_version()
         if order.pipeline_version != version:
             _start_over(order, version)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -36,17 +36,19 @@ def any_ready() -> bool:
     return bool(_ready(database(), 1).rows())
 
 
-def claim(*, limit: int, version: str, peers: int = 1, suspects: bool = True, lags: str = "") -> list[AnalysisJob]:
+def claim(
+    *, limit: int, version: str, peers: int = 1, suspects: bool = True, lags: Callable[[bool], str] = lambda sure: ""
+) -> list[AnalysisJob]:
     """Takes up to ``limit`` rows, the most urgent; attempts and lease are committed before this returns.
 
     Priorities are not mixed: a fresh upload does not wait for a batch that was filled up with old posts. A row that was
     attempted before is a suspect: it may have killed the worker, so it is taken alone, and only where ``suspects``
     allows; otherwise nothing is returned while one is first in the line. Rows that asked for another version are taken
     over by ``version``. ``peers``: how many workers there are: where little waits, the others find their share of it.
-    ``lags``: the version in force, where ``version`` is a former one: then only uploads are taken over, and each is
-    queued for that version, too.
+    ``lags`` says the version in force, where ``version`` is a former one: then only uploads are taken over, and each is
+    queued for that version, too. It may be a moment behind itself, but for ``sure``.
     """
-    using = database()
+    using, newer = database(), lags(False)
     waiting = len(_ready(using, limit * peers).rows())
     if not waiting:
         return []
@@ -55,16 +57,18 @@ def claim(*, limit: int, version: str, peers: int = 1, suspects: bool = True, la
     with transaction.atomic(using=using):
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
         _quarantine_worn_out(using)
-        first = _first(using, limit, version if lags else "")
+        first = _first(using, limit, version if newer else "")
         picked = list(AnalysisJob.objects.using(using).raw(first.sql, first.params))
         if picked and picked[0].attempts:
             picked = picked[:1] if suspects else []
         picked = [job for job in picked if not job.attempts] or picked
         picked = [job for job in picked if job.priority == picked[0].priority]
         taken_over = [job for job in picked if job.pipeline_version != version]
-        picked = [job for job in picked if job.pipeline_version == version or _adopt(job, version, lags)]
-        if lags and taken_over:
-            write_old({job.post_id: job.content_key for job in taken_over}, version=lags)
+        if taken_over and not newer and lags(True):
+            picked = []  # Whoever queued these knows of other models: look at the line again as one that lags.
+        picked = [job for job in picked if job.pipeline_version == version or _adopt(job, version, newer)]
+        if newer and taken_over:
+            write_old({job.post_id: job.content_key for job in taken_over}, version=newer)
         _take(using, config().LEASE_SECONDS).run_each([{"id": job.pk, "lease_token": token} for job in picked])
     if taken_over and not picked:
         return claim(limit=limit, version=version, peers=peers, suspects=suspects, lags=lags)

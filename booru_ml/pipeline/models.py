@@ -58,8 +58,11 @@ class Models:
                 return
             raise
 
-    def lags(self) -> str:
-        """The version that ought to work where this engine is another one's; empty where it is the one."""
+    def lags(self, sure: bool = False) -> str:
+        """The version that ought to work where this engine is another one's; empty where it is the one. As far as known
+        a moment ago, or, to be ``sure``, by the database."""
+        if sure:
+            registry.forget()
         wanted = registry.wanted()
         try:
             return "" if wanted.version == self._selected else wanted.version

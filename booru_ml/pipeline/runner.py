@@ -47,6 +47,7 @@ class Runner:
         sinks: Sequence[Sink] | None = None,
         queries: Queries | None = None,
         peers: Callable[[], int] = lambda: 1,
+        lags: Callable[[bool], str] = lambda sure: "",
         stop: threading.Event | None = None,
     ) -> None:
         self.engine = engine
@@ -54,13 +55,12 @@ class Runner:
         self.version = version
         self.batch_size = batch_size or config().BATCH_SIZE
         self.stop = stop or threading.Event()
-        self.lags = ""
-        """The version that ought to work where the engine is a former one."""
         self.pictures = 0
         self.batches = 0
         self._sinks = sinks
         self._queries = queries
         self._peers = peers
+        self._lags = lags
 
     def drain(self, max_seconds: float | None = None) -> int:
         """Works until nothing is ready, the time is up or ``stop`` is set; returns how many jobs it finished.
@@ -117,7 +117,7 @@ class Runner:
 
     def _take(self, keeper: LeaseKeeper, *, suspects: bool = True) -> Batch | None:
         jobs = leases.claim(
-            limit=self.batch_size, version=self.version, peers=self._peers(), suspects=suspects, lags=self.lags
+            limit=self.batch_size, version=self.version, peers=self._peers(), suspects=suspects, lags=self._lags
         )
         if not jobs:
             return None
@@ -137,7 +137,7 @@ class Runner:
             within = config().SETTLE_SECONDS
             if deadline is not None:
                 within = min(within, deadline - time.monotonic())
-            seconds = leases.soonest(within=within, version=self.version, lags=self.lags)
+            seconds = leases.soonest(within=within, version=self.version, lags=self._lags(False))
             if seconds is None or self.stop.wait(seconds + 0.005):
                 break
             batch = self._take(keeper)

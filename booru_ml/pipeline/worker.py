@@ -180,6 +180,7 @@ class Worker:
                     version=self.models.version,
                     queries=queries,
                     peers=lambda: self._presence.peers,
+                    lags=self.models.lags,
                     stop=self.stop,
                 )
                 self._parts = parts.pop_all()
@@ -205,9 +206,7 @@ class Worker:
 
     def _work(self, max_seconds: float | None) -> int:
         try:
-            runner = self._ready_runner()
-            runner.lags = self.models.lags()
-            return runner.drain(max_seconds)
+            return self._ready_runner().drain(max_seconds)
         finally:
             self._worked = time.monotonic()
 

@@ -21,7 +21,7 @@ from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import BooruError, CheckpointError, StaleState
 from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Promotion
 from booru_ml.models import Worker as WorkerRow
-from booru_ml.pipeline import feeder, leases, orders
+from booru_ml.pipeline import feeder, leases, orders, outbox
 from booru_ml.pipeline import models as engines
 from booru_ml.pipeline.backfill import Order
 from booru_ml.pipeline.worker import Worker
@@ -178,6 +178,30 @@ def test_old_posts_are_looked_at_again_and_again_after_a_rollback(candidate, upl
     assert list(waiting.values_list("post_id", "pipeline_version")) == [(first.post_id, old)]
 
 
+@pytest.fixture
+def unheard(monkeypatch):
+    """Promotes as another process does: this one trusts what it knows for a moment longer."""
+
+    def promote(new: ModelVersion) -> Promotion:
+        monkeypatch.setattr(registry, "LOOK_SECONDS", 60.0)
+        registry.forget()
+        registry.wanted()
+        known = registry._known
+        row = promotions.promote(version=new.version)
+        monkeypatch.setattr(registry, "_known", known)
+        return row
+
+    return promote
+
+
+def test_whoever_has_not_heard_of_a_promotion_yet_does_not_end_its_backfill(candidate, upload, unheard):
+    upload()
+    AnalysisJob.objects.update(pipeline_version=registry.pipeline_version(), state=State.DONE, finished_at=Now())
+    row = unheard(candidate())
+    feeder.feed(seconds=5)
+    assert AnalysisJob.objects.filter(pipeline_version=row.pipeline_version, state=State.QUEUED).count() == 1
+
+
 def test_no_reanalyse_leaves_old_posts_alone_and_another_backfill_is_not_pushed_aside(candidate):
     row = candidate()
     orders.begin(Order(limit=5))
@@ -272,6 +296,23 @@ def test_a_worker_that_cannot_load_it_works_on_and_says_so(worker, candidate, up
     assert rows.filter(state=State.DONE, pipeline_version=row.pipeline_version).count() == 2
 
 
+def test_a_worker_in_the_midst_of_its_work_leaves_old_posts_to_models_promoted_meanwhile(
+    worker, candidate, upload, unheard
+):
+    upload()
+    worker.drain()
+    old = worker.models.version
+    row = unheard(candidate())
+    outbox.write_old({job.post_id: job.content_key for job in AnalysisJob.objects.all()}, version=row.pipeline_version)
+    fresh = upload()
+    AnalysisJob.objects.filter(post=fresh).update(pipeline_version=row.pipeline_version)
+    worker._runner.drain(max_seconds=5)
+    rows = AnalysisJob.objects.filter(pipeline_version=row.pipeline_version)
+    assert set(rows.values_list("state", flat=True)) == {State.QUEUED}
+    assert rows.count() == 2
+    assert AnalysisJob.objects.get(post=fresh, state=State.DONE).pipeline_version == old
+
+
 def test_a_worker_that_starts_without_the_promoted_folder_takes_the_former_models(worker, candidate, upload):
     old = registry.pipeline_version()
     row = candidate()
@@ -288,7 +329,7 @@ def test_a_lagging_worker_does_not_close_a_job_that_only_the_promoted_models_can
     post = upload()
     AnalysisJob.objects.update(pipeline_version="old@1", state=State.DONE, finished_at=Now())
     AnalysisJob.objects.create(post=post, content_key=AnalysisJob.objects.get().content_key, pipeline_version="new@2")
-    assert leases.claim(limit=4, version="old@1", lags="new@2") == []
+    assert leases.claim(limit=4, version="old@1", lags=lambda sure: "new@2") == []
     left = AnalysisJob.objects.get(pipeline_version="new@2")
     assert (left.state, left.priority) == (State.QUEUED, Priority.BACKFILL)
     assert [job.pk for job in leases.claim(limit=4, version="new@2")] == [left.pk]
