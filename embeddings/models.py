@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Coalesce, Now
 
 from booru_ml.conf import post_model
+from embeddings.types import SupportRef
 
 
 class Stamp(models.Func):
@@ -131,6 +132,10 @@ class Support(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} in post {self.post_id}"
+
+    @property
+    def ref(self) -> SupportRef:
+        return SupportRef(self.post_id, self.kind, self.number)
 
 
 class Gallery(models.Model):

@@ -7,7 +7,7 @@ would be. Nothing is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from booru_ml.errors import InvalidInput
@@ -86,19 +86,12 @@ def _supports(
 ) -> list[Support]:
     """The subject's supports as they would be."""
     own = list(subject.supports.exclude(pk__in=without)) if subject.pk != NEW else []
-    rows = {(row.post_id, row.kind, row.number): _moved(row, subject) for row in own}
+    rows = {row.ref: _moved(row, subject) for row in own}
     for refs, positive in ((show, True), (show_not, False)):
         wanted = speaking(refs, category=subject.category)
         places = boxes(wanted)
         for item in wanted:
-            rows[item.post_id, item.kind, item.number] = Support(
-                subject=subject,
-                post_id=item.post_id,
-                kind=item.kind,
-                number=item.number,
-                box=places.get(item),
-                positive=positive,
-            )
+            rows[item] = Support(subject=subject, **asdict(item), box=places.get(item), positive=positive)
     return list(rows.values())
 
 

@@ -6,6 +6,7 @@ there, and holds nothing that the other needs. What was found before is looked a
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -52,9 +53,7 @@ def learn(
         return None
     support = Support.objects.create(
         subject=subject,
-        post_id=post_id,
-        kind=kind,
-        number=number,
+        **asdict(place),
         box=boxes([place]).get(place),
         positive=positive,
         learned=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -102,9 +103,9 @@ def merge(*, subject_id: int, into_id: int, actor: Any) -> Subject:
         if source.category != target.category:
             raise InvalidInput(f"{source} is {source.category}, {target} is {target.category}.", field="into")
         record.about = target
-        known = {(row.post_id, row.kind, row.number): row for row in target.supports.all()}
+        known = {row.ref: row for row in target.supports.all()}
         for row in source.supports.all():
-            same = known.get((row.post_id, row.kind, row.number))
+            same = known.get(row.ref)
             if same is not None and (same.positive or not row.positive):
                 row.delete()
                 continue
@@ -165,10 +166,7 @@ def _taken(name: str) -> StaleState:
 def _add(subject: Subject, posts: Sequence[SupportRef], *, actor: Any, positive: bool = True) -> tuple[Support, ...]:
     wanted = speaking(posts, category=subject.category)
     places = boxes(wanted)
-    known = {
-        SupportRef(row.post_id, row.kind, row.number): row
-        for row in subject.supports.filter(post_id__in={item.post_id for item in wanted})
-    }
+    known = {row.ref: row for row in subject.supports.filter(post_id__in={item.post_id for item in wanted})}
     again = [known[item].pk for item in wanted if item in known]
     Support.objects.filter(pk__in=again).exclude(positive=positive, learned=False).update(
         positive=positive, learned=False, weight=1.0, added_by=actor
@@ -176,18 +174,10 @@ def _add(subject: Subject, posts: Sequence[SupportRef], *, actor: Any, positive:
     fresh = [item for item in wanted if item not in known]
     Support.objects.bulk_create(
         [
-            Support(
-                subject=subject,
-                post_id=item.post_id,
-                kind=item.kind,
-                number=item.number,
-                box=places.get(item),
-                positive=positive,
-                added_by=actor,
-            )
+            Support(subject=subject, **asdict(item), box=places.get(item), positive=positive, added_by=actor)
             for item in fresh
         ],
         ignore_conflicts=True,
     )
     rows = subject.supports.filter(post_id__in={item.post_id for item in fresh}).order_by("id")
-    return tuple(row for row in rows if SupportRef(row.post_id, row.kind, row.number) in fresh)
+    return tuple(row for row in rows if row.ref in fresh)
