@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
@@ -196,7 +197,8 @@ def _done(written: Checkpoint, start: Start, test: Any, run: Run, say: Say) -> d
 
 def _accelerator(order: Order) -> Accelerator:
     return Accelerator(
-        cpu=order.device == "cpu",
+        # Without its being said, processes of a machine without a GPU would not know of each other.
+        cpu=order.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision=order.settings.precision,
         gradient_accumulation_steps=order.settings.accumulate,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from booru_ml.checkpoint import Checkpoint, HeadKind
 from tests.booru_ml.training import folders
 
 pytestmark = pytest.mark.torch
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,23 @@ def train(task: str, into: Path, *args: object) -> str:
     option = "--base" if task == "encoder" else "--into"
     call_command("booru_train", task, option, str(into), *map(str, args), stdout=out, no_color=True)
     return out.getvalue()
+
+
+def test_processes_without_a_gpu_are_one_training(data: Path, tmp_path: Path) -> None:
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "manage.py")
+    order = ("characters", "--data", data, "--arch", "conv2d", "--size", "16", "--epochs", "2", "--batch", "10")
+    done = subprocess.run(
+        [sys.executable, *launcher, "booru_train", *map(str, order), "--out", tmp_path / "who"],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("pictures listed") == 1
+    assert done.stdout.count("written into") == 1
+    Checkpoint.load(tmp_path / "who")
 
 
 def test_whitening_writes_what_it_fitted(checkpoint: Path, data: Path) -> None:
