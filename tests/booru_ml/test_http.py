@@ -15,7 +15,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.generics import ListAPIView
 from rest_framework.response import Response
 
-from booru_ml.errors import StaleState, Unavailable
+from booru_ml.errors import NotFound, StaleState, Unavailable
 from booru_ml.http import (
     ApiMixin,
     ApiView,
@@ -31,6 +31,7 @@ from booru_ml.http import (
     requires,
 )
 from deploy.demo.board.models import Tag
+from tests.people import client_of
 
 FAULTS = {
     "stale": StaleState("Too late.", state="accepted"),
@@ -127,9 +128,7 @@ def person(django_user_model):
 
 @pytest.fixture
 def ann(person):
-    client = Client()
-    client.force_login(person)
-    return client
+    return client_of(person)
 
 
 def post(client, address, body, **others):
@@ -152,8 +151,7 @@ def test_tokens_and_sessions_are_understood(client, ann, person):
 
 
 def test_sessions_need_the_csrf_token_and_tokens_do_not(person):
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(person)
+    client = client_of(person, enforce_csrf_checks=True)
     assert post(client, "/echo/", {"name": "a"}).status_code == 403
     token = Token.objects.create(user=person)
     bare = Client(enforce_csrf_checks=True)
@@ -327,8 +325,6 @@ def test_behind_a_proxy_clients_are_told_apart_by_what_the_proxy_saw(client, set
 
 @pytest.mark.parametrize("text", ["x", "", "1.5", "9" * 30, "-" + "9" * 30, "1\x00", "1 OR 1=1"])
 def test_shapeless_post_ids_are_not_found(text):
-    from booru_ml.errors import NotFound
-
     with pytest.raises(NotFound):
         post_key(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,17 +34,22 @@ def looks_every_time(monkeypatch):
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[set[int] | None]:
-    """Whom each reading was about; None: everybody."""
+def reads(monkeypatch) -> Callable[[], list[set[int] | None]]:
+    """Asks for the gallery once more and tells whom each reading was about; None: everybody."""
     found: list[set[int] | None] = []
-    read = members.read
+    room, read = Room(), members.read
 
     def noted(*args: Any, only: set[int] | None, **others: Any) -> Any:
         found.append(only)
         return read(*args, only=only, **others)
 
+    def again() -> list[set[int] | None]:
+        found.clear()
+        room.snapshot(VERSION, "picture")
+        return list(found)
+
     monkeypatch.setattr(members, "read", noted)
-    return found
+    return again
 
 
 def same(one: gallery.Snapshot, other: gallery.Snapshot) -> None:
@@ -242,60 +248,48 @@ def look(room: Room, *kinds: str) -> None:
         same_background(again, fresh)
 
 
-def test_only_whom_a_change_touched_is_read_again(asked):
-    draw, room = Artist(), Room()
+def test_only_whom_a_change_touched_is_read_again(reads):
+    draw = Artist()
     miku, luka = (enrolled(name, [draw.character() for _ in range(3)]) for name in ("miku", "luka"))
-
-    def read() -> list[set[int] | None]:
-        asked.clear()
-        room.snapshot(VERSION, "picture")
-        return list(asked)
-
-    assert read() == [None]
+    assert reads() == [None]
     services.add_support(subject_id=luka.pk, posts=[SupportRef(seen(draw.character()).pk)], actor=None)
-    assert read() == [{luka.pk}]
+    assert reads() == [{luka.pk}]
     services.rename(subject_id=miku.pk, name="hatsune_miku")
     services.set_enabled(subject_id=luka.pk, enabled=False)
-    assert read() == [{miku.pk, luka.pk}]
+    assert reads() == [{miku.pk, luka.pk}]
     services.undo(change_id=Change.objects.first().pk, actor=None)
-    assert read() == [{luka.pk}]
+    assert reads() == [{luka.pk}]
     shown = miku.supports.first().post
     services.remember([analysis(shown, finding(draw.character()))])
-    assert read() == [{miku.pk}]
+    assert reads() == [{miku.pk}]
     shown.delete()  # no service told of it
-    assert read() == [{miku.pk}]
+    assert reads() == [{miku.pk}]
     services.merge(subject_id=miku.pk, into_id=luka.pk, actor=None)
-    assert read() == [{miku.pk, luka.pk}]
-    assert read() == []
+    assert reads() == [{miku.pk, luka.pk}]
+    assert reads() == []
 
 
-def test_where_it_is_not_known_whom_a_change_touched_everybody_is_read(asked, monkeypatch):
-    draw, room = Artist(), Room()
+def test_where_it_is_not_known_whom_a_change_touched_everybody_is_read(reads, monkeypatch):
+    draw = Artist()
     miku = enrolled("miku", [draw.character() for _ in range(2)])
-
-    def read() -> list[set[int] | None]:
-        asked.clear()
-        room.snapshot(VERSION, "picture")
-        return list(asked)
-
-    assert read() == [None]
+    assert reads() == [None]
     revisions.bump()
-    assert read() == [None]
+    assert reads() == [None]
     with transaction.atomic():
         services.rename(subject_id=miku.pk, name="luka")
-        assert read() == [{miku.pk}]
+        assert reads() == [{miku.pk}]
         transaction.set_rollback(True)
-    assert read() == [None]
+    assert reads() == [None]
     revisions.bump([])
     Touched.objects.all().delete()
-    assert read() == [None]
+    assert reads() == [None]
     monkeypatch.setattr(gallery, "FEW", 0)
     services.rename(subject_id=miku.pk, name="rin")
-    assert read() == [None]
+    assert reads() == [None]
     monkeypatch.setattr(gallery, "FEW", 1)
     monkeypatch.setattr(gallery, "WHOLE_SECONDS", 0.0)
     services.rename(subject_id=miku.pk, name="len")
-    assert read() == [None]
+    assert reads() == [None]
 
 
 def test_what_was_touched_is_let_go_in_time(monkeypatch):

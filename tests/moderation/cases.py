@@ -1,12 +1,16 @@
-"""What has become of a case, and suggestions for its post."""
+"""What has become of a case; suggestions for its post and faces in it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from deploy.demo.board.models import Post
+from embeddings.models import Vector
+from embeddings.store import encode
 from moderation.models import Case
 from tagging.models import Suggestion
+
+from .findings import unit
 
 
 def status(case: Case) -> str:
@@ -18,3 +22,15 @@ def suggest(
 ) -> Suggestion:
     facts = {"source": "model", "model_version": "net@1"} | others
     return Suggestion.objects.create(post_id=case.post_id, name=name, category=category, score=score, **facts)
+
+
+def face(case: Case, number: int, box: tuple[float, float, float, float]) -> None:
+    x, y, width, height = box
+    Vector.objects.create(
+        post_id=case.post_id,
+        kind="face",
+        number=number,
+        model_version="lite0@0123456789ab",
+        data=encode(unit(number)),
+        box={"x": x, "y": y, "width": width, "height": height, "score": 0.9},
+    )

@@ -2,12 +2,9 @@ import re
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from embeddings.models import Subject, Vector
-from embeddings.store import encode
 from moderation import services
 from moderation.admin.overlay import marks
 from moderation.models import Case
@@ -15,9 +12,9 @@ from moderation.selectors import item
 from tagging.models import Suggestion
 from tests.people import client_of
 
-from .cases import status, suggest
-from .findings import PHOTO, analysis, unit
-from .test_admin_queue import QUEUE, page_of, text
+from .cases import face, status, suggest
+from .findings import PHOTO, analysis
+from .pages import QUEUE, page_of, text
 
 EVIL = "<script>alert(1)</script>"
 QUOTE = "\"'><img src=x onerror=alert(2)>"
@@ -26,18 +23,6 @@ QUOTE = "\"'><img src=x onerror=alert(2)>"
 @pytest.fixture
 def client(moderator) -> Client:
     return client_of(moderator)
-
-
-def face(case: Case, number: int, box: tuple[float, float, float, float]) -> None:
-    x, y, width, height = box
-    Vector.objects.create(
-        post_id=case.post_id,
-        kind="face",
-        number=number,
-        model_version="lite0@0123456789ab",
-        data=encode(unit(number)),
-        box={"x": x, "y": y, "width": width, "height": height, "score": 0.9},
-    )
 
 
 # --- What it shows ----------------------------------------------------------------------------------------------------
@@ -296,52 +281,3 @@ def test_the_case_page_costs_a_bounded_number_of_queries(
     client.get(page_of(made))
     with django_assert_max_num_queries(30):
         client.get(page_of(made))
-
-
-@pytest.fixture
-def enroller(moderator) -> Client:
-    moderator.user_permissions.add(Permission.objects.get(codename="enrol_subject"))
-    return client_of(moderator)
-
-
-def test_a_face_becomes_an_example_of_its_character(enroller, case):
-    group = case()
-    face(group, 0, (0.1, 0.1, 0.2, 0.2))
-    face(group, 1, (0.6, 0.1, 0.2, 0.2))
-    assert f'value="{group.post_id}:1"' in enroller.get(page_of(group)).content.decode()
-    fields = {"show": f"{group.post_id}:1", "name": "hatsune miku", "category": "character"}
-    answer = enroller.post(f"{QUEUE}{group.pk}/example/", fields, follow=True)
-    assert "hatsune_miku is known by this picture" in text(answer)
-    support = Subject.objects.get(name="hatsune_miku").supports.get()
-    assert (support.post_id, support.kind, support.number, support.box["x"]) == (group.post_id, "face", 1, 0.6)
-
-
-@pytest.mark.parametrize(
-    "fields", [{"name": ""}, {"show": ""}, {"show": "1:9"}, {"show": "x"}, {"name": "a,b"}, {"category": "copyright"}]
-)
-def test_unusable_examples_are_told_and_write_nothing(enroller, case, fields):
-    given = case()
-    wish = {"show": str(given.post_id), "name": "miku", "category": "character"} | fields
-    answer = enroller.post(f"{QUEUE}{given.pk}/example/", wish, follow=True)
-    assert 'class="error"' in answer.content.decode()
-    assert not Subject.objects.exists()
-
-
-def test_a_strange_name_is_escaped(enroller, case):
-    given = case()
-    wish = {"show": str(given.post_id), "name": EVIL, "category": "character"}
-    assert EVIL not in enroller.post(f"{QUEUE}{given.pk}/example/", wish, follow=True).content.decode()
-
-
-def test_another_posts_picture_is_no_example_from_here(enroller, case):
-    given, other = case(), case()
-    enroller.post(f"{QUEUE}{given.pk}/example/", {"show": str(other.post_id), "name": "miku", "category": "character"})
-    assert not Subject.objects.exists()
-
-
-def test_examples_take_the_right_to_enrol(client, case):
-    given = case()
-    assert "Use as example" not in text(client.get(page_of(given)))
-    wish = {"show": str(given.post_id), "name": "miku", "category": "character"}
-    assert client.post(f"{QUEUE}{given.pk}/example/", wish).status_code == 403
-    assert not Subject.objects.exists()

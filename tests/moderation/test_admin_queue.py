@@ -1,6 +1,5 @@
 import re
 from datetime import timedelta
-from html import unescape
 
 import pytest
 from django.db import connection
@@ -15,18 +14,7 @@ from tests.people import client_of, user
 
 from .cases import status
 from .findings import PHOTO
-
-QUEUE = "/admin/booru_moderation/case/"
-
-
-def page_of(case: Case) -> str:
-    return f"{QUEUE}{case.pk}/change/"
-
-
-def text(response) -> str:
-    """What a reader sees: tags and runs of spaces gone."""
-    body = re.sub(r"(?s)<(script|style)\b.*?</\1>", " ", response.content.decode())
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body)))
+from .pages import QUEUE, page_of, text
 
 
 @pytest.fixture
