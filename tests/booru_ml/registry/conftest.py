@@ -8,9 +8,15 @@ import pytest
 from django.db.models.functions import Now
 
 from booru_ml.checkpoint import Checkpoint, pin
+from booru_ml.checkpoint.shelf import Shelf
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.models import ModelVersion
 from booru_ml.registry import described
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "models")
 
 
 @pytest.fixture
