@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import time
 from datetime import timedelta
 
@@ -144,7 +145,7 @@ def test_engine_failure_of_one_picture_does_not_touch_the_others(upload, heard):
     poison = upload(b"poison")
     for _ in range(3):
         upload()
-    sha = __import__("hashlib").sha256(b"poison").hexdigest()
+    sha = hashlib.sha256(b"poison").hexdigest()
 
     def before(pictures):
         if any(picture.sha256 == sha for picture in pictures):
