@@ -16,6 +16,7 @@ import numpy as np
 from booru_ml.types import FloatArray
 from embeddings.index.base import best_of, load_faiss
 from embeddings.index.exact import NumpyIndex
+from embeddings.index.pages import on_large_pages
 from embeddings.types import IntArray
 
 LINKS = 16
@@ -41,6 +42,7 @@ class GraphIndex:
         self._graph.hnsw.efConstruction = CANDIDATES
         self._graph.is_trained = True  # float16 has nothing to learn
         self.size = 0
+        self._paged_at = 0
         # The id at each place in the graph; -1: removed, or not there, as the last one always, which FAISS's -1 means.
         self._slots = np.full(1024, -1, dtype=np.int64)
         self._places: dict[int, int] = {}
@@ -54,6 +56,7 @@ class GraphIndex:
         index.size = len(ids)
         index._places = {id_: place for place, id_ in enumerate(ids.tolist()) if id_ >= 0}
         index.effort, index.recall, index.tuned_at, index.saved_at = effort, recall, tuned_at, len(ids)
+        index._use_large_pages()
         return index
 
     def parts(self) -> tuple[Any, IntArray]:
@@ -111,6 +114,8 @@ class GraphIndex:
         self._slots[start:end] = ids
         self.size = end
         self._places.update(zip(ids.tolist(), range(start, end), strict=True))
+        if end >= 2 * self._paged_at:
+            self._use_large_pages()
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
         found = self.approximate(queries, limit, self.effort)
@@ -167,6 +172,13 @@ class GraphIndex:
             values, ids = best_of((values, ids), (products, np.broadcast_to(some, products.shape)), limit)
         ids[np.isneginf(values)] = -1
         return values, ids
+
+    def _use_large_pages(self) -> None:
+        """For what is there; what is added until it has doubled takes what pages it gets."""
+        self._paged_at = self.size
+        for memory in (self._faiss.downcast_index(self._graph.storage).codes, self._graph.hnsw.neighbors):
+            if memory.size():
+                on_large_pages(self._faiss.rev_swig_ptr(memory.data(), memory.size()))
 
     def _stored(self, places: IntArray) -> FloatArray:
         vectors: FloatArray = self._graph.storage.reconstruct_batch(places)
