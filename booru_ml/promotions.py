@@ -29,6 +29,10 @@ CHUNK = 200
 """Suggestions that are withdrawn in one transaction."""
 SLICE_SECONDS = 0.3
 """How long a worker withdraws at most before it turns to its pictures again."""
+GUESSES = (
+    "Nobody found out what its vectors' similarities mean, so whom it recognises is a guess. Calibrate its folder "
+    "(manage.py booru_calibrate), add and promote that, or leave embedding to another model by --tasks."
+)
 
 Verb = Promotion.Verb
 
@@ -51,6 +55,11 @@ def plan(candidate: ModelVersion, tasks: Collection[str] = ()) -> tuple[tuple[st
     such head.
     """
     return _plan(candidate, tasks, registry.look())
+
+
+def guesses(candidate: ModelVersion, tasks: Collection[str]) -> bool:
+    """Whether it would recognise characters by vectors that nobody has calibrated."""
+    return EMBEDDING in tasks and not Checkpoint.read(candidate.folder).recognition
 
 
 def promote(

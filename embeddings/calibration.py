@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any
 
 from booru_ml import registry
 from booru_ml.checkpoint import EMBEDDING, Checkpoint
-from booru_ml.checkpoint.files import CONFIG, Folder
 from booru_ml.errors import CheckpointError
 from embeddings.chances import Calibration
 from embeddings.methods import METHODS
@@ -33,16 +31,16 @@ def _spaces(checkpoints: tuple[Checkpoint, ...]) -> tuple[str, Mapping[str, Cali
     """The first checkpoint that is asked for the embedding: its version and its calibrations by kind."""
     for checkpoint in checkpoints:
         if checkpoint.gives(EMBEDDING):
-            said = Folder(checkpoint.path).json(CONFIG).get("booru") or {}
-            return checkpoint.version, read(said.get("recognition", {}), where=str(checkpoint.path))
+            return checkpoint.version, of(checkpoint)
     raise CheckpointError(
         "None of BOORU_ML['CHECKPOINTS'] has an embedding head, so nothing can be compared. "
         "Add one that has (see docs/models.md)."
     )
 
 
-def read(said: Any, *, where: str) -> dict[str, Calibration]:
+def of(checkpoint: Checkpoint) -> dict[str, Calibration]:
     """``booru.recognition`` as calibrations by kind. Raises ``CheckpointError`` for unknown keys and non-numbers."""
+    said, where = checkpoint.recognition or {}, checkpoint.path
     if not isinstance(said, Mapping):
         raise CheckpointError(f"Checkpoint {where}: booru.recognition must be an object.")
     found = {}

@@ -86,6 +86,8 @@ class ModelVersionAdmin(ReadOnly, VersionAdminBase):
                 reanalyse="reanalyse" in request.POST,
             )
             messages.success(request, f"{done}. Workers go over as soon as each has loaded it.")
+            if promotions.guesses(row, done.tasks):
+                messages.warning(request, promotions.GUESSES)
         except BooruError as error:
             messages.error(request, error.message)
         return HttpResponseRedirect(reverse("admin:booru_ml_modelversion_change", args=[row.pk]))

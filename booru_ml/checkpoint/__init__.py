@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +52,9 @@ class Checkpoint:
     calibration: Mapping[str, Curve]
     """By head, what its scores mean; ``booru_ml.nn.calibrated`` goes by it."""
     faces: FaceSettings
+    recognition: Any
+    """``booru.recognition``, what its vectors' similarities mean; ``embeddings.calibration`` reads it. None: nobody
+    found out."""
     sums: Mapping[str, str] = field(repr=False)
     speaks: frozenset[str] | None = None
     """The tasks that it is asked for beside others; None: all that it has."""
@@ -71,7 +76,7 @@ class Checkpoint:
             source.fail(f"booru.format must be {FORMAT}. Another release of the project may read this folder")
         architecture, model_args, num_classes = backbone.architecture(config, source.fail)
         shapes = tensor_shapes(source, files.WEIGHTS)
-        if booru is not None:
+        if booru is not None and "heads" in booru:
             heads = _declared(source, booru)
             thresholds = labels.read_thresholds(source, {h.name: h.labels for h in heads.values() if h.scored})
         else:
@@ -95,6 +100,7 @@ class Checkpoint:
             thresholds=thresholds,
             calibration=labels.read_calibration(source, {h.name for h in heads.values() if h.scored}),
             faces=_faces(source, booru, heads),
+            recognition=(booru or {}).get("recognition"),
             sums=source.sums,
         )
 
@@ -122,7 +128,9 @@ class Checkpoint:
 
     @property
     def has_onnx(self) -> bool:
-        return files.ONNX in self.sums
+        """Whether ``model.onnx`` is a graph of these very weights, which a publisher's own export is not."""
+        path = self.path / files.ONNX
+        return files.ONNX in self.sums and path.is_file() and _names(path, self.weights_id, self.sums[files.ONNX])
 
     @property
     def sha256(self) -> str:
@@ -157,6 +165,15 @@ def join_versions(versions: Iterable[str]) -> str:
     known = list(versions)
     digest = hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
     return "+".join(version.split("@")[0] for version in known)[:51] + "@" + digest
+
+
+@lru_cache(maxsize=32)
+def _names(graph: Path, weights_id: str, sum_of_graph: str) -> bool:
+    """Whether a graph says that it refers to these weights. Known by its sum, as others' are large."""
+    if not graph.stat().st_size:
+        return False
+    with graph.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(weights_id.encode()) >= 0
 
 
 def tensor_shapes(source: Folder, name: str) -> dict[str, tuple[int, ...]]:

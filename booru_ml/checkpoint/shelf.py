@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import shutil
 import time
@@ -43,7 +42,7 @@ class Shelf:
         """
         given = Checkpoint.load(source)
         name, _, digest = given.version.partition("@")
-        wanted = [file for file in files.KNOWN if file in given.sums and not (file == files.ONNX and _foreign(given))]
+        wanted = [file for file in files.KNOWN if file in given.sums and (file != files.ONNX or given.has_onnx)]
         there = sorted(path.name for path in given.path.iterdir() if not path.name.startswith("."))
         left = tuple(file for file in there if file not in (*wanted, files.SUMS))
         target = self.folder / digest / name
@@ -114,15 +113,6 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _foreign(checkpoint: Checkpoint) -> bool:
-    """Whether model.onnx is somebody else's export: ours names the weights that it refers to."""
-    path = checkpoint.path / files.ONNX
-    if not path.stat().st_size:
-        return True
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(checkpoint.weights_id.encode()) < 0
 
 
 def _user_data() -> Path:

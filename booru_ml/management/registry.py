@@ -59,6 +59,8 @@ class RegistryVerbs(BooruCommand, ABC):
         taken, selection = promotions.plan(candidate, tasks)
         for task in taken:
             self.stdout.write(f"  {task}: {_speaker(before, task) or 'nobody'} → {candidate}")
+        if promotions.guesses(candidate, taken):
+            self.stdout.write(self.style.WARNING(f"  {promotions.GUESSES}"))
         if dry_run:
             self.stdout.write(f"Nothing was changed; the pipeline would be {selection.version}.")
             return

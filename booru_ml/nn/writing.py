@@ -82,7 +82,7 @@ def set_heads(
     ``declared``: entries of ``booru.heads``; ``tensors``: ``<head>.<tensor>``; ``faces``: a new ``booru.faces``.
     Raises ``InvalidInput`` for a folder of somebody else's shape.
     """
-    if "booru" not in Folder(checkpoint.path).json(files.CONFIG):
+    if "heads" not in Folder(checkpoint.path).json(files.CONFIG).get("booru", {}):
         raise InvalidInput(
             f"{checkpoint.path} is as its publisher made it and holds no heads of ours. "
             "Make a folder of ours out of it first: booru_train encoder --base"

@@ -102,12 +102,10 @@ def _encoder(name: str | None, threads: int) -> Checkpoint:
 
 def _calibration(checkpoint: Checkpoint, method: str | None) -> tuple[Calibration, bool]:
     """The constants of the picture space, and whether they were fitted to it and to this method."""
-    from booru_ml.checkpoint.files import CONFIG, Folder
     from embeddings import calibration
     from embeddings.chances import Calibration
 
-    said = (Folder(checkpoint.path).json(CONFIG).get("booru") or {}).get("recognition", {})
-    known = calibration.read(said, where=str(checkpoint.path))
+    known = calibration.of(checkpoint)
     found = known.get("picture") or Calibration()
     return replace(found, method=method or found.method), "picture" in known and method in (None, found.method)
 

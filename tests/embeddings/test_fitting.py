@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import InvalidInput
-from embeddings import fitting, games
+from embeddings import calibration, fitting, games
 from embeddings.chances import Calibration
 from embeddings.games import Labelled
 from embeddings.management.commands import booru_calibrate
@@ -76,3 +77,18 @@ def test_the_twin_bar_lies_between_copies_and_others():
     originals = np.stack([draw.character() for _ in range(100)])
     copies = np.stack([unit(vector + 0.1 * draw.character()) for vector in originals])
     assert 0.6 < fitting.twin_bar(originals, copies) <= 1
+
+
+@pytest.mark.torch
+def test_a_folder_of_somebody_elses_shape_keeps_its_heads_beside_a_calibration(fitted, tmp_path):
+    pytest.importorskip("timm", reason="needs booru-ml[train]")
+    from tests.booru_ml.nn.builders import SMALL, tagger
+
+    tags = [("general", 9), ("sensitive", 9), ("questionable", 9), ("explicit", 9), ("1girl", 0), ("rin", 4)]
+    before = tagger(tmp_path / "wd-small", SMALL, tags)
+    assert before.recognition is None
+    booru_calibrate._write(before.path, {"picture": asdict(fitted)})
+    after = Checkpoint.load(before.path)
+    assert after.heads == before.heads
+    assert after.preprocess == before.preprocess
+    assert calibration.of(after) == {"picture": fitted}

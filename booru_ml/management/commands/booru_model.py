@@ -84,13 +84,15 @@ class Command(RegistryVerbs):
             self.stdout.write(f"  {row.version:<54} {row.origin or row.folder}")
 
     def _verify(self, dir: Path, **_: Any) -> None:
-        from booru_ml.checkpoint import Checkpoint
+        from booru_ml.checkpoint import Checkpoint, files
         from booru_ml.nn.verification import verify
 
         checkpoint = Checkpoint.load(dir)
         verdict = verify(checkpoint)
         self.describe(checkpoint)
         self.stdout.write(f"  every sum is right; ran on {', '.join(verdict.runtimes)}")
+        if files.ONNX in checkpoint.sums and not checkpoint.has_onnx:
+            self.stdout.write(f"  {files.ONNX} was not made from these weights, so nothing reads it")
         for head, difference in verdict.differences.items():
             self.stdout.write(f"  {head}: runtimes differ by {difference:.1e}")
         self.stdout.write(self.style.SUCCESS("  sound"))

@@ -147,8 +147,9 @@ def _open(route: Route, checkpoint: Checkpoint, *, device: str, threads: int) ->
         )
     if route.graph and not checkpoint.has_onnx:
         raise CheckpointError(
-            f"Checkpoint {checkpoint.path} has no {files.ONNX}. Write it where torch is installed: "
-            f"manage.py booru_model export {checkpoint.path}, or set BOORU_ML['RUNTIME'] to 'auto'."
+            f"Checkpoint {checkpoint.path} has no {files.ONNX}, or one that was not made from these weights. Write one "
+            f"where torch is installed: manage.py booru_model export {checkpoint.path}, or set BOORU_ML['RUNTIME'] to "
+            "'auto'."
         )
     if route.name == "onnx":
         from booru_ml.nn.routes.onnx import OnnxSession

@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from booru_ml.checkpoint import files
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.routes.session import WEIGHTS_ID, ForeignGraph, Outputs, Session
+from booru_ml.nn.routes.session import Outputs, Session
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -41,9 +41,8 @@ class OnnxSession(Session):
             ) from error
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
-        made_for = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_ID)
-        if made_for != checkpoint.weights_id or not set(checkpoint.heads) <= set(self._outputs):
-            raise ForeignGraph(
+        if not set(checkpoint.heads) <= set(self._outputs):
+            raise CheckpointError(
                 f"Checkpoint {checkpoint.path}: {files.ONNX} was not made from these weights and heads. "
                 f"Write it anew: manage.py booru_model export {checkpoint.path}"
             )

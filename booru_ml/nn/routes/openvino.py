@@ -10,7 +10,7 @@ import openvino
 
 from booru_ml.checkpoint import files
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.routes.session import ForeignGraph, Outputs, Session
+from booru_ml.nn.routes.session import Outputs, Session
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
@@ -21,12 +21,6 @@ class OpenVinoSession(Session):
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 1, half: bool = False) -> None:
         super().__init__(checkpoint, route="openvino-bf16" if half else "openvino")
         graph = checkpoint.path / files.ONNX
-        # OpenVINO drops a graph's own metadata when it reads it.
-        if checkpoint.weights_id.encode() not in graph.read_bytes():
-            raise ForeignGraph(
-                f"Checkpoint {checkpoint.path}: {files.ONNX} was not made from these weights. "
-                f"Write it anew: manage.py booru_model export {checkpoint.path}"
-            )
         try:
             core = openvino.Core()
             model = core.compile_model(
@@ -48,7 +42,7 @@ class OpenVinoSession(Session):
         self._request: Any = model.create_infer_request()
         self._outputs = {output.get_any_name(): number for number, output in enumerate(model.outputs)}
         if not set(checkpoint.heads) <= set(self._outputs):
-            raise ForeignGraph(
+            raise CheckpointError(
                 f"Checkpoint {checkpoint.path}: {files.ONNX} lacks heads of config.json. Export it anew."
             )
 

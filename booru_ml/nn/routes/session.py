@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from booru_ml.errors import CheckpointError
 from booru_ml.nn.routes.room import Room
 from booru_ml.nn.transforms import normalise
 
@@ -23,10 +22,6 @@ WEIGHTS_ID = "booru_ml.weights"
 
 # Rows of one forward on a CPU. More gain nothing there, and cost memory: activations of 16 rows are 4 × those of 4.
 CPU_ROWS = 4
-
-
-class ForeignGraph(CheckpointError):
-    """``model.onnx`` is no graph of ours, or one of other weights: it may be sound, but not for this engine."""
 
 
 class Session(ABC):

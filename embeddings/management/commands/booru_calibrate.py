@@ -188,14 +188,13 @@ def _copy(pixels: PixelArray) -> PixelArray:
 
 def _write(folder: Path, said: dict[str, dict[str, Any]]) -> None:
     """Into ``config.json``, beside what it says already; then the sums. Raises ``CheckpointError``."""
-    from booru_ml.checkpoint import pin
+    from booru_ml.checkpoint import FORMAT, pin
     from booru_ml.checkpoint.files import CONFIG, Folder
 
     source = Folder(folder)
     settings = source.json(CONFIG)
-    if "booru" not in settings:
-        source.fail("has no booru section to hold the calibration. Import it as a folder of ours first")
-    settings["booru"]["recognition"] = settings["booru"].get("recognition", {}) | said
+    booru = settings.setdefault("booru", {"format": FORMAT})
+    booru["recognition"] = booru.get("recognition", {}) | said
     partial = folder / f".{CONFIG}.partial"
     partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / CONFIG)

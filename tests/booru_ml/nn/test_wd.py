@@ -12,6 +12,7 @@ import pytest
 
 from booru_ml.checkpoint import Checkpoint, pin
 from booru_ml.nn.engine import Engine
+from booru_ml.nn.verification import verify
 from booru_ml.types import Category, PixelArray
 from tagging import rules
 from tests.contracts import frames
@@ -108,6 +109,7 @@ def test_a_wd_folder_answers_as_timm_does_and_its_answers_become_suggestions(tmp
     checkpoint = build(tmp_path / name, labels)
     assert len(checkpoint.heads["tags"].labels) == 10_857
     assert checkpoint.embedding_dim == WIDTHS[name]
+    assert verify(checkpoint).runtimes == ("torch",)  # not by the publisher's export
     frame = frames.blocks(90, 150, 4)
     (finding,) = Engine([checkpoint], device="cpu").infer([frames.picture(frame)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from booru_ml import promotions, registry
-from booru_ml.checkpoint import Checkpoint
+from booru_ml.checkpoint import Checkpoint, pin
+from booru_ml.conf import CHECKPOINTS
 from booru_ml.errors import BooruError, CheckpointError, StaleState
 from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Promotion
 from booru_ml.models import Worker as WorkerRow
@@ -103,6 +105,21 @@ def test_a_broken_candidate_is_refused_before_anything_changes(candidate, harm, 
 def test_a_head_that_it_does_not_have_is_named(candidate):
     with pytest.raises(BooruError, match="no tags; it can be promoted for medium, nsfw, rating"):
         promotions.promote(version=candidate().version, tasks=["tags"])
+
+
+def test_vectors_that_nobody_calibrated_are_promoted_with_a_warning(tmp_path, capsys):
+    target = tmp_path / "lite0"
+    shutil.copytree(CHECKPOINTS / "lite0", target)
+    config = json.loads((target / "config.json").read_text())
+    del config["booru"]["recognition"]
+    (target / "config.json").write_text(json.dumps(config))
+    pin(target)
+    item = Checkpoint.read(target)
+    ModelVersion.objects.create(**registry.described(item), verified_at=Now())
+    call_command("booru_model", "promote", item.version, "--tasks", "quality")
+    assert "is a guess" not in capsys.readouterr().out
+    call_command("booru_model", "promote", item.version, "--dry-run")
+    assert "is a guess" in capsys.readouterr().out
 
 
 def test_of_two_promotions_at_once_one_is_told_to_look_again(candidate, monkeypatch):
