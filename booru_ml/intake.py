@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models.functions import Now
 
-from booru_ml.checkpoint.shelf import Kept, Shelf
+from booru_ml.checkpoint.shelf import Kept, Shelf, named
 from booru_ml.conf import config
 from booru_ml.models import ModelVersion
 from booru_ml.registry import described
@@ -29,7 +29,7 @@ def pull_from_hub(repository: str, *, revision: str) -> tuple[ModelVersion, Kept
     """Registers a pinned revision of a Hugging Face repository (``booru-ml[hub]``)."""
     from booru_ml.checkpoint.pull import from_hub
 
-    with shelf().room() as room:
+    with shelf().room() as room, named(room, f"hf:{repository}"):
         return _keep(from_hub(repository, revision, room), f"hf:{repository}@{revision}")
 
 
@@ -40,7 +40,7 @@ def pull_from_url(
     from booru_ml.checkpoint.pull import from_url
 
     place = shelf()
-    with place.room() as room:
+    with place.room() as room, named(room, url):
         return _keep(from_url(url, sha256, place, room, name=name, say=say), f"{url} (sha256 {sha256})")
 
 

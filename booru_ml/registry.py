@@ -174,5 +174,8 @@ def _stamp(folder: Path) -> tuple[int, int, int]:
     try:
         stat = (folder / SUMS).stat()
     except OSError as error:
-        raise CheckpointError(f"The checkpoint folder {folder} cannot be read: {error}.") from error
+        raise CheckpointError(
+            f"The checkpoint folder {folder} cannot be read: {error.strerror}. Put it back; a promotion of it can "
+            "also be taken back: manage.py booru_model rollback"
+        ) from error
     return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -24,32 +24,33 @@ MOST_MEMBERS = 10_000
 _BLOCK = 2**20
 
 
-def unpack(archive: Path, folder: Path) -> str:
+def unpack(archive: Path, folder: Path, *, name: str = "") -> str:
     """Writes the checkpoint's files into ``folder``; returns the name of the archive's folder that held them, or "".
 
-    Raises ``CheckpointError``.
+    Raises ``CheckpointError``, which speaks of the archive by ``name``.
     """
+    name = name or archive.name
     homes: set[PurePosixPath] = set()
     seen: set[str] = set()
     try:
         for count, (path, regular, stream) in enumerate(_members(archive), start=1):
             if count > MOST_MEMBERS:
-                raise CheckpointError(f"{archive.name} has more than {MOST_MEMBERS:,} members; this is no checkpoint.")
+                raise CheckpointError(f"{name} has more than {MOST_MEMBERS:,} members; this is no checkpoint.")
             if path.name not in TAKEN:
                 continue
             if not regular:
-                raise CheckpointError(f"{archive.name}: {path} is a link or a device. Pack the file itself.")
+                raise CheckpointError(f"{name}: {path} is a link or a device. Pack the file itself.")
             if path.is_absolute() or ".." in path.parts:
-                raise CheckpointError(f"{archive.name}: {str(path)[:80]!r} leads out of the archive.")
+                raise CheckpointError(f"{name}: {str(path)[:80]!r} leads out of the archive.")
             homes.add(path.parent)
             if path.name in seen or len(homes) > 1:
-                raise CheckpointError(f"{archive.name} holds several checkpoints. Pack one folder.")
+                raise CheckpointError(f"{name} holds several checkpoints. Pack one folder.")
             seen.add(path.name)
-            write(stream, folder / path.name, what=f"{archive.name}: {path.name}")
+            write(stream, folder / path.name, what=f"{name}: {path.name}")
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
-        raise CheckpointError(f"{archive.name} is no sound zip or tar archive: {error}.") from error
+        raise CheckpointError(f"{name} is no sound zip or tar archive: {error}.") from error
     if not seen:
-        raise CheckpointError(f"{archive.name} holds no checkpoint: none of {', '.join(sorted(TAKEN))}.")
+        raise CheckpointError(f"{name} holds no checkpoint: none of {', '.join(sorted(TAKEN))}.")
     return next(iter(homes)).name
 
 

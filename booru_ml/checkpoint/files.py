@@ -44,7 +44,7 @@ class Folder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            self.fail("is no folder. Correct BOORU_ML['CHECKPOINTS'], or put the checkpoint there")
+            self.fail("is no folder. Correct the path, here or in BOORU_ML['CHECKPOINTS'], or put the checkpoint there")
         self.path = self.path.resolve()
         self.sums = self._read_sums()
 

@@ -77,6 +77,7 @@ def from_url(
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise InvalidInput(f"Only http and https addresses are fetched, not {url[:80]!r}.")
+    sha256 = sha256.lower()
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise InvalidInput("--sha256 must be the archive's sum in 64 hex digits, as its publisher gives it.")
     part = shelf.folder / f".download-{sha256}"
@@ -87,7 +88,7 @@ def from_url(
     unpacked = room / "unpacked"
     unpacked.mkdir()
     try:
-        inside = archives.unpack(part, unpacked)
+        inside = archives.unpack(part, unpacked, name=url)
     finally:
         part.unlink(missing_ok=True)
     stem = Path(urlsplit(url).path).name.split(".")[0]

@@ -53,10 +53,11 @@ class Shelf:
                 _copy(given.path / file, draft / file)
             sums = "".join(f"{given.sums[file]}  {file}\n" for file in sorted(wanted))
             (draft / files.SUMS).write_text(sums, encoding="utf-8")
-            copy = Checkpoint.load(draft)
-            if target.exists():
-                return Kept(self._same(target, copy), left)
-            check(copy)
+            with named(draft, str(given.path)):
+                copy = Checkpoint.load(draft)
+                if target.exists():
+                    return Kept(self._same(target, copy), left)
+                check(copy)
             target.parent.mkdir(exist_ok=True)
             try:
                 draft.rename(target)
@@ -96,9 +97,22 @@ class Shelf:
         return Checkpoint.read(target)
 
     def _sweep(self) -> None:
+        old = time.time() - STALE_SECONDS
         for path in self.folder.glob(".partial-*"):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            if path.stat().st_mtime < old:
                 shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob(".download-*"):
+            if path.stat().st_mtime < old:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def named(place: Path, name: str) -> Iterator[None]:
+    """What is wrong is told of ``name``, as ``place`` is gone by the time that somebody reads it."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(error.message.replace(str(place.resolve()), name)) from error
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -72,8 +72,13 @@ class Command(RegistryVerbs):
             raise CommandError(f"{error}. Install booru-ml[train] for this.") from error
 
     def _list(self, **_: Any) -> None:
-        for checkpoint in registry.wanted().checkpoints:
-            self.describe(checkpoint)
+        try:
+            for checkpoint in registry.wanted().checkpoints:
+                self.describe(checkpoint)
+        finally:  # Where a folder in force is damaged, another one may be what mends it.
+            self._list_registered()
+
+    def _list_registered(self) -> None:
         try:
             others = list(ModelVersion.objects.exclude(folder="").order_by("name", "-first_seen_at"))
         except DatabaseError:

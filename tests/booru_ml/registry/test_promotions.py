@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 
@@ -105,6 +105,15 @@ def test_a_broken_candidate_is_refused_before_anything_changes(candidate, harm, 
 def test_a_head_that_it_does_not_have_is_named(candidate):
     with pytest.raises(BooruError, match="no tags; it can be promoted for medium, nsfw, rating"):
         promotions.promote(version=candidate().version, tasks=["tags"])
+
+
+def test_a_folder_in_force_that_is_gone_is_told_with_what_else_is_registered(candidate, capsys):
+    row, other = candidate(), candidate(0.8)
+    promotions.promote(version=row.version, reanalyse=False)
+    shutil.rmtree(row.folder)
+    with pytest.raises(CommandError, match="rollback"):
+        call_command("booru_model", "list")
+    assert other.version in capsys.readouterr().out
 
 
 def test_vectors_that_nobody_calibrated_are_promoted_with_a_warning(tmp_path, capsys):

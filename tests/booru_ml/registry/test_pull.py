@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from booru_ml import intake
 from booru_ml.checkpoint import Checkpoint, files
 from booru_ml.checkpoint.pull import from_hub, from_url
 from booru_ml.checkpoint.shelf import Shelf
@@ -50,6 +51,20 @@ def test_an_archive_is_fetched_by_its_sum_and_goes_on_where_it_broke_off(shelf, 
     assert found.version == Checkpoint.read(folder(name="again")).version
     assert server.asked[-1][1] == f"bytes={len(archive) // 2}-"
     assert not [name for name in contents(shelf) if name.startswith(".")]
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_is_told_of_the_address(settings, shelf, server, folder, tmp_path):
+    settings.BOORU_ML = {**settings.BOORU_ML, "MODELS_DIR": str(shelf.folder)}
+    source = folder()
+    (source / "thresholds.csv").write_text("threshold\n0.1\n")  # not what its sum is of
+    with tarfile.open(tmp_path / "edited.tar", "w") as packed:
+        packed.add(source, arcname="nsfwjs")
+    server.files = {"/edited.tar": (tmp_path / "edited.tar").read_bytes(), "/page": b"<html>Log in</html>"}
+    for path, why in (("/edited.tar", "/nsfwjs: thresholds.csv differs"), ("/page", " is no sound zip or tar")):
+        with pytest.raises(CheckpointError, match=f"{server.url}{path}{why}") as caught:
+            intake.pull_from_url(f"{server.url}{path}", sha256=hashlib.sha256(server.files[path]).hexdigest().upper())
+        assert str(shelf.folder) not in caught.value.message
 
 
 def test_another_file_than_the_pinned_one_is_thrown_away(shelf, server, archive):

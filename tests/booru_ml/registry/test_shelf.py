@@ -45,21 +45,26 @@ def test_pickles_and_other_strangers_are_left_behind_unread(shelf, folder):
 
 def test_a_candidate_that_does_not_run_leaves_nothing(shelf, folder):
     def broken(checkpoint: Checkpoint) -> None:
-        raise CheckpointError("head rating gives numbers that are not finite")
+        raise CheckpointError(f"Checkpoint {checkpoint.path}: head rating gives numbers that are not finite")
 
-    with pytest.raises(CheckpointError, match="not finite"):
-        shelf.put(folder(), broken)
+    source = folder()
+    with pytest.raises(CheckpointError, match=f"Checkpoint {source}: head .* not finite"):
+        shelf.put(source, broken)
     assert contents(shelf) == []
 
 
 def test_what_a_killed_process_left_is_swept_after_a_day(shelf, folder):
     old = shelf.folder / ".partial-1"
     old.mkdir(parents=True)
+    download = shelf.folder / ".download-1"
+    download.touch()
     os.utime(old, (0, 0))
+    os.utime(download, (0, 0))
     young = shelf.folder / ".partial-2"
     young.mkdir()
     shelf.put(folder(), sound)
     assert not old.exists()
+    assert not download.exists()
     assert young.exists()
     assert STALE_SECONDS > 3600
 
