@@ -55,7 +55,7 @@ def token(db, _open_connection, monkeypatch) -> str:
     cache.clear()
     seen = queries.Seen("seen@000000000001", {("picture", 0): np.ones(8, dtype=np.float32)}, ())
     monkeypatch.setattr(queries, "ask", lambda picture, asker: seen)
-    god = factories.user("god", is_superuser=True, is_staff=True)
+    god = factories.user(name="god", is_superuser=True, is_staff=True)
     posts = [factories.post(god) for _ in range(3)]
     suggestions = [factories.suggestion(posts[0], name) for name in ("hat", "smile", "sky")]
     subject = enrol(name="miku", posts=[SupportRef(posts[0].pk)], actor=god)

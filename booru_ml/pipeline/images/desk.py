@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from booru_ml.errors import Unavailable
 from booru_ml.pipeline.images import wire
@@ -24,6 +27,8 @@ class Desk:
         self.reused = False
         """Whether the process that decoded last had decoded other pictures before."""
         self.source = _memory("picture", limits.max_bytes)
+        self.room = _mapped(self.source, limits.max_bytes)
+        """``source``, to write into; let go of with the last reference to it."""
         self.target = _memory("pixels", wire.capacity(limits))
 
     def run(self, size: int, *, fresh: bool) -> int:
@@ -71,9 +76,20 @@ class Desk:
 
 def _memory(name: str, size: int) -> int:
     """Descriptor of nameless memory that takes room only where it was written to. Raises ``Unavailable``."""
-    try:
+    with _or_unavailable():
         descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
         os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def _mapped(descriptor: int, size: int) -> memoryview:
+    with _or_unavailable():
+        return memoryview(mmap.mmap(descriptor, size))
+
+
+@contextmanager
+def _or_unavailable() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise Unavailable(f"There is no memory to hand a picture to the decoder: {error}.") from error
-    return descriptor

@@ -10,8 +10,9 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class DecoderPool:
 
     def _decode(self, stream: BinaryIO) -> Picture:
         desk = self._desk()
-        size, digest = self._copy(stream, desk.source)
+        size, digest = self._read(stream, desk.room)
         try:
             return self._look(desk, size, digest, fresh=False)
         except PictureRefused:
@@ -92,20 +93,16 @@ class DecoderPool:
         finally:
             desk.trim(size)
 
-    def _copy(self, stream: BinaryIO, target: int) -> tuple[int, str]:
-        """The stream's bytes into ``target``: how many, and their SHA-256."""
+    def _read(self, stream: BinaryIO, room: memoryview) -> tuple[int, str]:
+        """The stream's bytes into ``room``: how many, and their SHA-256."""
         digest, size = hashlib.sha256(), 0
-        while size <= self.limits.max_bytes and (chunk := stream.read(min(MIB, self.limits.max_bytes + 1 - size))):
-            digest.update(chunk)
-            rest = memoryview(chunk)[: max(0, self.limits.max_bytes - size)]
-            size += len(chunk)
-            at = size - len(chunk)
-            while rest:
-                written = os.pwrite(target, rest, at)
-                rest, at = rest[written:], at + written
+        while count := _read_into(stream, room[size : size + MIB]):
+            # While they are in the processor's caches.
+            digest.update(room[size : size + count])
+            size += count
         if size == 0:
             raise self._refusal("empty", digest.hexdigest())
-        if size > self.limits.max_bytes:
+        if size == len(room) and stream.read(1):
             raise self._refusal("too-many-bytes", "")
         return size, digest.hexdigest()
 
@@ -177,6 +174,15 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _read_into(stream: Any, room: memoryview) -> int:
+    """How many bytes of ``stream`` are in ``room`` now; a storage's own files may know no other way than a copy."""
+    with suppress(AttributeError, NotImplementedError):
+        return stream.readinto(room) or 0
+    chunk = stream.read(len(room)) if room else b""
+    room[: len(chunk)] = chunk
+    return len(chunk)
 
 
 def _frames(target: int, sizes: tuple[tuple[int, int], ...]) -> Iterator[PixelArray]:
