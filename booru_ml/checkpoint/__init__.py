@@ -226,9 +226,13 @@ def _implied(
         return heads, {}
     listed, best = labels.read_wd_labels(source)
     if len(listed) != config.get("num_classes"):
-        source.fail(f"{files.WD_LABELS} lists {len(listed)} labels; the network's num_classes differs")
+        source.fail(
+            f"{files.WD_LABELS} lists {len(listed)} labels; the network's num_classes differs "
+            f"({config.get('num_classes')!r}). Fetch both from one place"
+        )
     ratings = [i for i, label in enumerate(listed) if label.category is Category.RATING]
     if ratings:
+        grades = list(labels.WD_RATINGS.values())
         heads["rating"] = Head(
             "rating",
             HeadKind.SIGMOID,
@@ -236,7 +240,7 @@ def _implied(
             source="classifier",
             rows=tuple(ratings),
             pool=Pool.WORST,
-            severity=tuple(float(n) for n in range(len(ratings))),
+            severity=tuple(float(grades.index(listed[i].name)) for i in ratings),
         )
     rest = [i for i, label in enumerate(listed) if label.category is not Category.RATING]
     heads["tags"] = Head(

@@ -83,6 +83,9 @@ def read_wd_labels(folder: Folder) -> tuple[list[Label], dict[int, float]]:
         labels.append(Label(WD_RATINGS.get(row["name"], row["name"]) if kind is Category.RATING else row["name"], kind))
         if row.get("best_threshold"):
             thresholds[number] = threshold(folder, WD_LABELS, row["best_threshold"])
+    ratings = [label.name for label in labels if label.category is Category.RATING]
+    if len(set(ratings)) != len(ratings) or not set(ratings) <= set(WD_RATINGS.values()):
+        folder.fail(f"{WD_LABELS}: the ratings (category 9) are {', '.join(WD_RATINGS)}, each once. {_MEND}")
     return labels, thresholds
 
 

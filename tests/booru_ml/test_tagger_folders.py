@@ -44,6 +44,23 @@ def test_a_published_taggers_folder_gives_tags_and_rating(tmp_path: Path) -> Non
     assert checkpoint.embedding_dim == 768
 
 
+def test_ratings_are_as_severe_as_their_names_say_in_whatever_order(tmp_path: Path) -> None:
+    rows = "name,category\nexplicit,9\nsensitive,9\n1girl,0\nmiku,4\nsky,0\n"
+    assert Checkpoint.read(tagger(tmp_path / "tagger", rows)).heads["rating"].severity == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ("general,9\ngeneral,9\n1girl,0\nmiku,4\nsky,0\n", "each once"),
+        ("general,9\nsafe,9\n1girl,0\nmiku,4\nsky,0\n", "general, sensitive, questionable, explicit"),
+    ],
+)
+def test_a_slip_in_a_taggers_table_is_told(tmp_path: Path, rows: str, why: str) -> None:
+    with pytest.raises(CheckpointError, match=why):
+        Checkpoint.read(tagger(tmp_path / "tagger", f"name,category\n{rows}"))
+
+
 def test_a_taggers_thresholds_come_per_category_and_per_tag(tmp_path: Path) -> None:
     rows = "name,category,best_threshold\ngeneral,9,\nexplicit,9,\n1girl,0,\nhatsune_miku,4,0.71\nsky,0,\n"
     folder = tagger(tmp_path / "tagger", rows)
