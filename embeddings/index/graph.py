@@ -23,6 +23,8 @@ LINKS = 16
 CANDIDATES = 100
 """Looked at for each vector that the graph takes in. More make a better graph, and take longer in proportion."""
 CHUNK = 4096
+PAGED_ANEW = 1.25
+"""Growth after which large pages are asked for again."""
 
 
 class GraphIndex:
@@ -114,7 +116,7 @@ class GraphIndex:
         self._slots[start:end] = ids
         self.size = end
         self._places.update(zip(ids.tolist(), range(start, end), strict=True))
-        if end >= 2 * self._paged_at:
+        if end >= PAGED_ANEW * self._paged_at:
             self._use_large_pages()
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
@@ -174,7 +176,7 @@ class GraphIndex:
         return values, ids
 
     def _use_large_pages(self) -> None:
-        """For what is there; what is added until it has doubled takes what pages it gets."""
+        """For what is there. What is added later takes what pages it gets, and all of it where it had to move."""
         self._paged_at = self.size
         for memory in (self._faiss.downcast_index(self._graph.storage).codes, self._graph.hnsw.neighbors):
             if memory.size():

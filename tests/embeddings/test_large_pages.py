@@ -35,7 +35,7 @@ def test_memory_comes_in_large_pages():
     assert large_kib(memory) >= LARGE // 1024
 
 
-def test_a_graph_asks_for_them_whenever_it_has_doubled(monkeypatch):
+def test_a_graph_asks_for_them_as_it_grows(monkeypatch):
     asked: list[int] = []
     monkeypatch.setattr(graph, "on_large_pages", lambda memory: asked.append(memory.nbytes))
     vectors = np.random.default_rng(0).standard_normal((1000, 64)).astype(np.float32)
@@ -44,8 +44,8 @@ def test_a_graph_asks_for_them_whenever_it_has_doubled(monkeypatch):
     while index.waiting:
         index.fold(100)
     codes, links = asked[::2], asked[1::2]
-    assert codes[-1] >= 500 * 64 * 2
-    assert all(later >= 2 * earlier for earlier, later in pairwise(codes))
+    assert codes[-1] >= 1000 / graph.PAGED_ANEW * 64 * 2
+    assert all(later >= graph.PAGED_ANEW * earlier for earlier, later in pairwise(codes))
     assert all(links)
     held, ids = index.parts()
     GraphIndex.of(held, ids, effort=index.effort, recall=1.0, tuned_at=1000)
