@@ -117,7 +117,7 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
         reached = [float(row["accuracy"]) for row in rows]
         told(f"{len(rows)} pairs: mean {fmean(reached):.3f}, from {min(reached):.3f} to {max(reached):.3f}")
         told(f"{run.folder / 'pairs.csv'}, drawn in pairs.png")
-        return {"pairs": len(rows), "accuracy": fmean(reached)}
+        return {"pairs": len(rows), "accuracy": fmean(reached)} if main else {}
     return _classifier(order, start, samples, bench, run, report, told)
 
 

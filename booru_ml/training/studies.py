@@ -39,8 +39,10 @@ def pairs(start: Start, samples: Sequence[Sample], task: Task, settings: Setting
         low, high = found["accuracy_ci95"]
         figures = {"accuracy": found["accuracy"], "low": low, "high": high, "pictures": found["pictures"]}
         rows.append({"one": one, "other": other, **figures})
-        write_table(run.folder / "pairs.csv", rows)
-    draw_pairs(run.folder / "pairs.png", rows)
+        if bench.accelerator.is_main_process:
+            write_table(run.folder / "pairs.csv", rows)
+    if bench.accelerator.is_main_process:
+        draw_pairs(run.folder / "pairs.png", rows)
     return rows
 
 
@@ -68,7 +70,8 @@ def sweep(
             _, curve = teach(start, given, tried, bench, run.below(f"sweep/{rate:g}-{length}"))
             ends = [length] if settings.schedule == "cosine" else lengths
             rows += [{"rate": rate, "epochs": end, "accuracy": curve[end - 1]["val_accuracy"]} for end in ends]
-    write_table(run.folder / "sweep.csv", rows)
-    draw_sweep(run.folder / "sweep.png", rows)
+    if bench.accelerator.is_main_process:
+        write_table(run.folder / "sweep.csv", rows)
+        draw_sweep(run.folder / "sweep.png", rows)
     best = min(rows, key=lambda row: (-row["accuracy"], row["epochs"], -row["rate"]))
     return settings.with_({"rate": best["rate"], "epochs": best["epochs"]})

@@ -159,7 +159,8 @@ class Command(BooruCommand):
         from booru_ml.training import orders
 
         wanted = arguments.orders(task, options)
-        rows = [orders.carry_out(order, self.stdout.write) for order in wanted]
+        # Of several processes the first one has figures to compare.
+        rows = [row for order in wanted if (row := orders.carry_out(order, self.stdout.write))]
         if len(rows) > 1:
             orders.compare(options["out"], rows, self.stdout.write)
 

@@ -6,6 +6,7 @@ import csv
 import json
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from django.core.management import CommandError, call_command
 
 from booru_ml.checkpoint import Checkpoint, HeadKind, Label
 from booru_ml.errors import InvalidInput
-from booru_ml.training import loop
+from booru_ml.training import loop, studies
 from booru_ml.training.manifest import Sample
+from booru_ml.training.runs import Run
 from booru_ml.training.settings import Settings, recipe, recipes
 from tests.booru_ml.training import pictures
 
@@ -134,6 +136,17 @@ def test_tags_are_measured_by_what_is_known_of_them() -> None:
     # The sun was never rejected, so pictures without it lack it; of the last picture everything is known.
     assert marks.tolist() == [[True, True, True], [True, False, True], [True, True, True]]
     assert known(samples[2:], names, set()) is None
+
+
+def test_of_several_processes_the_first_one_writes_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "teach", lambda *args: (None, [{"val_accuracy": 0.5}]))
+    given: Any = SimpleNamespace(sets={"val": ()})
+    for first in (False, True):
+        bench: Any = SimpleNamespace(accelerator=SimpleNamespace(is_main_process=first))
+        run = Run(tmp_path / "graded")
+        chosen = studies.sweep(None, given, Settings(), bench, run, rates=[0.2], lengths=[1])  # type: ignore[arg-type]
+        assert chosen.rate == 0.2
+        assert (run.folder / "sweep.csv").exists() == (run.folder / "sweep.png").exists() == first
 
 
 def test_the_sketch_recipe_sweeps_and_tests_what_validation_chose(data: Path, tmp_path: Path) -> None:
