@@ -21,6 +21,7 @@ from booru_ml import promotions
 from booru_ml.errors import BooruError, InvalidInput, StaleState
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob, Shadow, ShadowLook
+from booru_ml.pipeline import leases
 from booru_ml.types import Finding, Picture
 from tagging import rules
 from tagging.rules import Thresholds
@@ -73,12 +74,6 @@ def running() -> Shadow | None:
     return Shadow.objects.filter(state=State.RUNNING).select_related("candidate").first()
 
 
-def uploads_wait() -> bool:
-    """Whether a worker has an upload to see to, so that a trial keeps still."""
-    first = AnalysisJob.objects.ready().in_line().values_list("priority", flat=True)[:1]
-    return any(priority >= Priority.HELD for priority in first)
-
-
 def due(shadow: Shadow) -> Iterator[AnalysisJob]:
     """The finished uploads of the sample since the trial began, in order; moves the trial's cursor past each.
 
@@ -117,7 +112,7 @@ def compare(shadow: Shadow, job: AnalysisJob, picture: Picture, *, active: Looke
     ShadowLook.objects.bulk_create([look], ignore_conflicts=True)
 
 
-def step(shadow: Shadow, *, active: Looker, candidate: Looker, decoders: Any, hold: Any = uploads_wait) -> int:
+def step(shadow: Shadow, *, active: Looker, candidate: Looker, decoders: Any, hold: Any = leases.uploads_wait) -> int:
     """Compares what is due now; returns how many pictures that were. Stops as soon as an upload waits."""
     count = 0
     for job in due(shadow):

@@ -36,6 +36,11 @@ def any_ready() -> bool:
     return bool(_ready(database(), 1).rows())
 
 
+def uploads_wait() -> bool:
+    """Whether the first in line is an upload, for which all else keeps still."""
+    return any(priority >= AnalysisJob.Priority.HELD for (priority,) in _ready(database(), 1).rows())
+
+
 def claim(
     *, limit: int, version: str, peers: int = 1, suspects: bool = True, lags: Callable[[bool], str] = lambda sure: ""
 ) -> list[AnalysisJob]:
@@ -213,7 +218,7 @@ def _lease_end() -> Any:
 @kept
 def _ready(using: str, most: int) -> Statement:
     # In line, so that no planner prefers to read the whole table.
-    rows = AnalysisJob.objects.using(using).ready().in_line().values_list("pk")[:most]
+    rows = AnalysisJob.objects.using(using).ready().in_line().values_list("priority")[:most]
     return by_index(rows, "booru_ml_unfinished_jobs")
 
 

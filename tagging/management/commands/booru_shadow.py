@@ -18,6 +18,7 @@ from booru_ml.errors import BooruError
 from booru_ml.management.base import BooruCommand
 from booru_ml.models import Shadow
 from booru_ml.niceness import stand_back
+from booru_ml.pipeline import leases
 from booru_ml.types import Finding, Picture
 from tagging import shadow, thresholds, trial
 from tagging.rules import Thresholds
@@ -118,7 +119,7 @@ class Command(BooruCommand):
         stop = threading.Event()
 
         def hold() -> bool:
-            return stop.is_set() or shadow.uploads_wait()
+            return stop.is_set() or leases.uploads_wait()
 
         if not options["once"]:
             for number in (signal.SIGTERM, signal.SIGINT):
