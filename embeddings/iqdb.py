@@ -105,7 +105,8 @@ def _asked(request: HttpRequest) -> tuple[FloatArray, str]:
 
 def _hits(near: Sequence[Neighbour], version: str) -> list[dict[str, Any]]:
     keys = [item.post_id for item in near]
-    data = dict(_rows(version).filter(post_id__in=keys).values_list("post_id", "data"))
+    rows = Vector.objects.of_posts(keys, model_version=version).filter(kind=Vector.Kind.PICTURE)
+    data = dict(rows.values_list("post_id", "data"))
     facts = host().facts(keys)
     return [
         {"post_id": item.post_id, "score": 100 * max(0.0, item.similarity), **_signed(data[item.post_id])}

@@ -76,7 +76,7 @@ def export(folder: Path, *, link: bool = True) -> Iterator[Exported]:
 def _said(post_ids: Sequence[Any]) -> dict[Any, dict[str, list[TagRef]]]:
     """Accepted and rejected suggestions by post."""
     found: dict[Any, dict[str, list[TagRef]]] = defaultdict(lambda: {State.ACCEPTED: [], State.REJECTED: []})
-    rows = Suggestion.objects.filter(post_id__in=list(post_ids), state__in=[State.ACCEPTED, State.REJECTED])
+    rows = Suggestion.objects.of_posts(post_ids, states=[State.ACCEPTED, State.REJECTED])
     for post_id, state, name, category in rows.order_by("id").values_list("post_id", "state", "name", "category"):
         found[post_id][state].append(TagRef(name, Category(category)))
     return found

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from booru_ml.conf import post_model
 from booru_ml.types import Category
 
 
 class SuggestionQuerySet(models.QuerySet["Suggestion"]):
+    def of_posts(self, post_ids: Iterable[Any], *, states: Iterable[str]) -> SuggestionQuerySet:
+        """Those of a few posts in these states. SQLite, which has no statistics, would else read all in them."""
+        rows = self.alias(standing=Coalesce("state", models.Value("")))
+        return rows.filter(standing__in=states, post_id__in=post_ids)
+
     def pending(self) -> SuggestionQuerySet:
         """Rows that a person may still accept or reject."""
         return self.filter(state__in=[Suggestion.State.SUGGESTED, Suggestion.State.AUTO_APPLIED])
 
     def undecided(self) -> SuggestionQuerySet:
         """Rows that belong to the analyses: a new run may rescore, withdraw and bring them back."""
-        return self.filter(state__in=[Suggestion.State.SUGGESTED, Suggestion.State.WITHDRAWN])
+        return self.filter(state__in=Suggestion.UNDECIDED)
 
     def untouched(self) -> SuggestionQuerySet:
         """Rows that nobody, no rule included, has ever decided."""
@@ -33,6 +41,8 @@ class Suggestion(models.Model):
         REJECTED = "rejected"
         AUTO_APPLIED = "auto_applied", "applied automatically"
         WITHDRAWN = "withdrawn", "withdrawn by a later analysis"
+
+    UNDECIDED = (State.SUGGESTED, State.WITHDRAWN)
 
     class Source(models.TextChoices):
         MODEL = "model"

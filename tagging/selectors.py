@@ -75,7 +75,7 @@ def suggestions_of(
     ask nothing of anybody, but tell moderators what the networks think of the present rating.
     """
     wanted = list(dict.fromkeys(post_ids))
-    rows = list(Suggestion.objects.filter(post_id__in=wanted, state__in=states))
+    rows = list(Suggestion.objects.of_posts(wanted, states=states))
     facts = host().facts({row.post_id for row in rows}) if rows else {}
     standing = _standing(row.pk for row in rows if row.state != Suggestion.State.SUGGESTED)
     views: dict[Any, list[SuggestionView]] = defaultdict(list)

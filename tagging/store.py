@@ -23,11 +23,10 @@ def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) 
     that the run no longer supports go: deleted, or marked withdrawn where an audit row refers to them. A row of
     another source gives way only to a better score.
     """
-    rows = Suggestion.objects.filter(post_id__in=list(wanted))
-    known = set(rows.values_list("post_id", "category", "name"))
+    known = set(Suggestion.objects.filter(post_id__in=list(wanted)).values_list("post_id", "category", "name"))
+    undecided = Suggestion.objects.of_posts(list(wanted), states=Suggestion.UNDECIDED)
     # Skipping locked rows keeps a worker from waiting for, or deadlocking with, a person's decision.
-    undecided = rows.undecided().select_for_update(skip_locked=True) if known else ()
-    ours = {_key(row): row for row in undecided}
+    ours = {_key(row): row for row in undecided.select_for_update(skip_locked=True)} if known else {}
     taken = known - set(ours)
 
     new: list[Suggestion] = []

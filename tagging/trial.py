@@ -113,7 +113,7 @@ def _decided(post_ids: list[Any]) -> tuple[set[Key], set[Key]]:
     """What people accepted and rejected on these posts."""
     found: dict[str, set[Key]] = defaultdict(set)
     states = (Suggestion.State.ACCEPTED, Suggestion.State.REJECTED)
-    rows = Suggestion.objects.filter(post_id__in=post_ids, state__in=states)
+    rows = Suggestion.objects.of_posts(post_ids, states=states)
     for post_id, category, name, state in rows.values_list("post_id", "category", "name", "state"):
         found[state].add((post_id, category, name))
     return found[Suggestion.State.ACCEPTED], found[Suggestion.State.REJECTED]

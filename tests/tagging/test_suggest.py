@@ -1,11 +1,13 @@
 """What analyses do to suggestion rows."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from booru_ml.models import AnalysisJob
 from booru_ml.types import Category, Refusal
 from deploy.demo.board.models import Tag
-from tagging import services
+from tagging import selectors, services
 from tagging.models import Suggestion, TagDecision
 from tests.tagging.factories import analysis, finding, job, match, moderator, post
 
@@ -38,6 +40,24 @@ def test_a_finding_becomes_rows_with_score_source_and_version(gallery):
     assert (hat.source, hat.model_version, hat.gallery_revision) == ("model", "net@000000000001", None)
     assert (miku.source, miku.model_version, miku.gallery_revision) == ("prototype", "lite0@000000000001", 7)
     assert miku.evidence["nearest"] == ["3", "4"]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases keep statistics")
+def test_sqlite_looks_for_the_suggestions_of_posts_by_the_posts():
+    pictures = [post() for _ in range(3)]
+    for picture in pictures:
+        run(picture, tags={"hat": 0.9})
+    with CaptureQueriesContext(connection) as asked:
+        services.suggest([analysis(picture, finding(tags={"hat": 0.8})) for picture in pictures])
+        selectors.suggestions_of([picture.pk for picture in pictures])
+    selects = [query["sql"] for query in asked.captured_queries if query["sql"].startswith("SELECT")]
+    plans = []
+    with connection.cursor() as cursor:
+        for sql in selects:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            plans += [line for *_, line in cursor.fetchall() if "booru_tagging_suggestion" in line]
+    assert len(plans) >= 3
+    assert all("(post_id=?" in plan for plan in plans), plans
 
 
 def test_a_refused_picture_changes_nothing():
