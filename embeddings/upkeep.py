@@ -130,6 +130,7 @@ def work(space: Space, index: GraphIndex, how: Pace | None = None) -> None:
         if tuned.recall < tuning.LEAST:
             log.error("The index finds %.3f of the nearest %ss only.", tuned.recall, space.kind)
     _fold(space, index, 0, how)
+    index.use_large_pages()
 
 
 def write(space: Space, index: GraphIndex) -> None:

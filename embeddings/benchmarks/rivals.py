@@ -48,6 +48,7 @@ class Ours:
                 tuned = tuning.tune(index, index.beside())
                 index.effort, index.recall, index.tuned_at = tuned.effort, tuned.recall, index.size
             self._fold(index, 0)
+            index.use_large_pages()
 
     def _fold(self, index: GraphIndex, leave: int) -> None:
         while index.waiting > leave:

@@ -58,7 +58,7 @@ class GraphIndex:
         index.size = len(ids)
         index._places = {id_: place for place, id_ in enumerate(ids.tolist()) if id_ >= 0}
         index.effort, index.recall, index.tuned_at, index.saved_at = effort, recall, tuned_at, len(ids)
-        index._use_large_pages()
+        index.use_large_pages()
         return index
 
     def parts(self) -> tuple[Any, IntArray]:
@@ -116,8 +116,6 @@ class GraphIndex:
         self._slots[start:end] = ids
         self.size = end
         self._places.update(zip(ids.tolist(), range(start, end), strict=True))
-        if end >= PAGED_ANEW * self._paged_at:
-            self._use_large_pages()
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
         found = self.approximate(queries, limit, self.effort)
@@ -175,8 +173,13 @@ class GraphIndex:
         ids[np.isneginf(values)] = -1
         return values, ids
 
-    def _use_large_pages(self) -> None:
-        """For what is there. What is added later takes what pages it gets, and all of it where it had to move."""
+    def use_large_pages(self) -> None:
+        """Where it has grown. What is added later takes what pages it gets, and all of it where it had to move.
+
+        Takes a moment for each hundred MiB. Safe beside searches in other threads, but not beside ``fold``.
+        """
+        if self.size < PAGED_ANEW * self._paged_at:
+            return
         self._paged_at = self.size
         for memory in (self._faiss.downcast_index(self._graph.storage).codes, self._graph.hnsw.neighbors):
             if memory.size():

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+WORTH = 2**24
+"""Bytes from which it pays: the processor itself remembers where less is."""
 _LARGE = 2**21
 _MADV_HUGEPAGE = 14
 _MADV_COLLAPSE = 25
@@ -19,6 +21,8 @@ _MADV_COLLAPSE = 25
 
 def on_large_pages(memory: npt.NDArray[Any]) -> None:
     """Asks Linux to keep these bytes in large pages; where it does not, nothing is lost."""
+    if memory.nbytes < WORTH:
+        return
     start, end = memory.ctypes.data, memory.ctypes.data + memory.nbytes
     start, end = -(-start // _LARGE) * _LARGE, end // _LARGE * _LARGE
     if (advise := _advise()) and start < end:

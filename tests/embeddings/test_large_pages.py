@@ -43,6 +43,7 @@ def test_a_graph_asks_for_them_as_it_grows(monkeypatch):
     index.add(np.arange(1000), vectors)
     while index.waiting:
         index.fold(100)
+        index.use_large_pages()
     codes, links = asked[::2], asked[1::2]
     assert codes[-1] >= 1000 / graph.PAGED_ANEW * 64 * 2
     assert all(later >= graph.PAGED_ANEW * earlier for earlier, later in pairwise(codes))
@@ -52,7 +53,7 @@ def test_a_graph_asks_for_them_as_it_grows(monkeypatch):
     assert asked[-2] == 1000 * 64 * 2
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, LARGE - 1, 3 * LARGE + 5])
+@pytest.mark.parametrize("size", [0, 1, LARGE - 1, pages.WORTH - 1, pages.WORTH + 5])
 def test_any_memory_may_be_asked_for(size):
     memory = np.full(size + 3, 7, dtype=np.uint8)[3:]
     pages.on_large_pages(memory)
@@ -61,4 +62,4 @@ def test_any_memory_may_be_asked_for(size):
 
 def test_a_system_that_knows_no_advice_is_left_alone(monkeypatch):
     monkeypatch.setattr(pages, "_advise", lambda: None)
-    pages.on_large_pages(np.zeros(2 * LARGE, dtype=np.uint8))
+    pages.on_large_pages(np.zeros(pages.WORTH, dtype=np.uint8))
