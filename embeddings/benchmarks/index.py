@@ -15,6 +15,7 @@ from booru_ml.types import FloatArray
 from embeddings.benchmarks.rivals import RIVALS, Ours, missing
 from embeddings.benchmarks.vectors import drawn
 from embeddings.index import tuning
+from embeddings.index.base import load_faiss
 from embeddings.types import IntArray
 
 QUERIES = 500
@@ -41,7 +42,11 @@ def measure(
     for name in [name for name in names if missing(name)]:
         say(f"{name} is left out: it is not installed (pip install 'booru-ml[bench]').")
         names.remove(name)
-    return [row for dimension in dimensions for size in sizes for row in _compare(dimension, size, names, say)]
+    from threadpoolctl import threadpool_limits
+
+    load_faiss()  # so that its code does not count as an index's memory
+    with threadpool_limits(1):
+        return [row for dimension in dimensions for size in sizes for row in _compare(dimension, size, names, say)]
 
 
 def _compare(dimension: int, size: int, names: Sequence[str], say: Say) -> list[Row]:

@@ -65,7 +65,7 @@ class GpuIndex:
         values = np.full((len(queries), limit), -np.inf, dtype=np.float32)
         ids = np.full((len(queries), limit), -1, dtype=np.int64)
         with self._lock:
-            wanted = min(limit, len(self), MOST)
+            wanted = min(limit, len(self), MOST) if len(queries) else 0
             ask = min(limit, len(self._slots), MOST)
             while wanted:
                 found, places = self._store.search(np.ascontiguousarray(queries, dtype=np.float32), ask)

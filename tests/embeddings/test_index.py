@@ -79,6 +79,25 @@ def test_an_empty_index_and_a_short_one_say_so(make):
     assert values[0, 1] == -np.inf
 
 
+def test_no_question_has_no_answer(make):
+    index = make(SIZE)
+    for stored in (vectors(0, 5), vectors(1, 500)):
+        index.add(np.arange(len(stored)), stored)
+        values, ids = index.search(np.zeros((0, SIZE), np.float32), 3)
+        assert values.shape == ids.shape == (0, 3)
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_what_was_removed_is_in_no_answer_however_many_ask_at_once(make, together):
+    index, stored = make(SIZE), vectors(0, 400)
+    index.add(np.arange(400), stored)
+    assert index.remove(np.arange(0, 400, 4)) == 100
+    kept = np.flatnonzero(np.arange(400) % 4)
+    for queries in np.split(vectors(1, 40), 40 // together):
+        exact = kept[np.argsort(-(queries @ stored[kept].T), axis=1, kind="stable")[:, :5]]
+        assert index.search(queries, 5)[1].tolist() == exact.tolist()
+
+
 def test_adding_an_id_again_replaces_its_vector(make):
     index = make(SIZE)
     one, two = vectors(0, 2)
