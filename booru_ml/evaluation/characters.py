@@ -174,10 +174,12 @@ def _by_embedding(checkpoint: Checkpoint, material: Material, options: Options) 
     answers = _answers(classes, material, truth, asked, np.concatenate(said))
     floor = np.concatenate([cutting.nearest(material.pixels, truth, fold) for fold in cut])
     answers = replace(answers, floor=floor)
-    learned = Counter(material.labels[row] for row in cut[0].fitted)
+    learned = np.concatenate([np.bincount(truth[fold.fitted])[truth[fold.asked]] for fold in cut])
     shots = scores.by_shots(answers, learned)
+    sizes = [len(fold.fitted) for fold in cut]
+    span = "–".join(str(size) for size in dict.fromkeys((min(sizes), max(sizes))))
     notes = [
-        f"learned from {len(cut[0].fitted)} pictures by {options['rule']}",
+        f"learned from {span} pictures by {options['rule']}",
         f"  nearest learned picture at 16×16 pixels: {scores.floor(answers):.3f}",
         *(f"  {name}-shot: {part['balanced_top1']:.3f} of {part['classes']} classes" for name, part in shots.items()),
     ]

@@ -103,12 +103,14 @@ def pairwise(answers: Answers) -> Table:
     return found
 
 
-def by_shots(answers: Answers, learned: Mapping[str, int]) -> dict[str, dict[str, float]]:
+def by_shots(answers: Answers, learned: Index) -> dict[str, dict[str, float]]:
     """Balanced accuracy of the classes with many, some and few pictures to learn from, and how many classes those are.
 
-    ``learned``: pictures that each class was learned from.
+    ``learned`` (N,): how many pictures taught the class of each before it was asked about; folds differ in this, and a
+    class counts by the mean of its own.
     """
-    counts = np.array([learned.get(name, 0) for name in answers.classes])
+    sizes = np.bincount(answers.truth, minlength=len(answers.classes))
+    counts = np.bincount(answers.truth, weights=learned, minlength=len(answers.classes)) / np.maximum(1, sizes)
     parts = {"many": counts > MANY, "medium": (counts >= FEW) & (counts <= MANY), "few": counts < FEW}
     found = {}
     for name, chosen in parts.items():

@@ -122,6 +122,21 @@ def test_no_more_pictures_are_read_than_teach_or_are_asked_about(
     assert set(looked) == {f"someone{n:02}/{k}.png" for n in range(12) for k in (0, 1, 3)} | {"someone00/2.png"}
 
 
+def test_shots_are_those_of_every_fold(
+    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each class three pictures are asked about by a fold that learned one, and one by a fold that learned three."""
+    from booru_ml.evaluation import scores
+
+    monkeypatch.setattr(scores, "FEW", 2)
+    folder = rewritten(
+        data, tmp_path / "set", split=lambda *_: "", group=lambda n, row: row["character"] + "xxxy"[n % 4]
+    )
+    figures, said, _ = evaluate("characters", "--data", folder, "--model", checkpoint, "--folds", 2)
+    assert figures["by_shots"] == {"few": {"classes": 12, "balanced_top1": figures["balanced_top1"]}}
+    assert "learned from 24 pictures" in said
+
+
 def test_folds_deal_out_of_as_many_groups_as_there_are(
     checkpoint: Path, data: Path, tmp_path: Path, looked: list[str]
 ) -> None:

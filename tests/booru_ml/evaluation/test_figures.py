@@ -73,10 +73,16 @@ def test_a_pair_that_cannot_be_told_apart_is_at_one_half() -> None:
 
 def test_classes_are_grouped_by_how_much_there_was_to_learn_from() -> None:
     found = answers(classes=3)
-    shots = scores.by_shots(found, {"a": 300, "b": 50})
+    shots = scores.by_shots(found, np.array([300, 50, 0])[found.truth])
     rows = np.flatnonzero(found.truth == 2)
     assert {name: part["classes"] for name, part in shots.items()} == {"many": 1, "medium": 1, "few": 1}
     assert shots["few"]["balanced_top1"] == pytest.approx(scores.accuracy(found.take(rows)))
+
+
+def test_a_class_of_folds_counts_as_its_pictures_were_learned_in_the_mean() -> None:
+    found = answers(classes=3)
+    learned = np.where(np.arange(300) % 2, 10, 40)  # by one fold from few, by the other from more: 25
+    assert scores.by_shots(found, learned) == {"medium": {"classes": 3, "balanced_top1": scores.balanced(found)}}
 
 
 def test_pictures_that_are_alike_make_an_interval_wider_not_narrower() -> None:
