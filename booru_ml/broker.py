@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery, signals
 
 from booru_ml.conf import config
-from booru_ml.pipeline.doorbell import patience
+from booru_ml.transport import patience
 
 QUEUE = "booru_ml"
 

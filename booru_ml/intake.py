@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models.functions import Now
 
+from booru_ml.checkpoint.archives import Left
 from booru_ml.checkpoint.shelf import Kept, Shelf, named
 from booru_ml.conf import config
 from booru_ml.models import ModelVersion
@@ -22,7 +23,7 @@ def shelf() -> Shelf:
 
 def add(folder: Path) -> tuple[ModelVersion, Kept]:
     """Registers a checkpoint folder. Raises ``CheckpointError`` for what is damaged, strange or does not run."""
-    return _keep(folder, f"folder {folder.resolve()}")
+    return _keep(folder, (), f"folder {folder.resolve()}")
 
 
 def pull_from_hub(repository: str, *, revision: str) -> tuple[ModelVersion, Kept]:
@@ -30,7 +31,7 @@ def pull_from_hub(repository: str, *, revision: str) -> tuple[ModelVersion, Kept
     from booru_ml.checkpoint.pull import from_hub
 
     with shelf().room() as room, named(room, f"hf:{repository}"):
-        return _keep(from_hub(repository, revision, room), f"hf:{repository}@{revision}")
+        return _keep(*from_hub(repository, revision, room), f"hf:{repository}@{revision}")
 
 
 def pull_from_url(
@@ -41,13 +42,13 @@ def pull_from_url(
 
     place = shelf()
     with place.room() as room, named(room, url):
-        return _keep(from_url(url, sha256, place, room, name=name, say=say), f"{url} (sha256 {sha256})")
+        return _keep(*from_url(url, sha256, place, room, name=name, say=say), f"{url} (sha256 {sha256})")
 
 
-def _keep(folder: Path, origin: str) -> tuple[ModelVersion, Kept]:
+def _keep(folder: Path, left: Left, origin: str) -> tuple[ModelVersion, Kept]:
     from booru_ml.nn.verification import verify
 
-    kept = shelf().put(folder, verify)
+    kept = shelf().put(folder, verify, left=left)
     item = kept.checkpoint
     row, _ = ModelVersion.objects.update_or_create(
         version=item.version,

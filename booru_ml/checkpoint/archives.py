@@ -22,21 +22,26 @@ README = "README.md"
 TAKEN = frozenset({*files.KNOWN, files.SUMS, README})
 MOST_MEMBERS = 10_000
 _BLOCK = 2**20
+Left = tuple[str, ...]
+"""Files that were not taken, as nothing would ever read them."""
 
 
-def unpack(archive: Path, folder: Path, *, name: str = "") -> str:
-    """Writes the checkpoint's files into ``folder``; returns the name of the archive's folder that held them, or "".
+def unpack(archive: Path, folder: Path, *, name: str = "") -> tuple[str, Left]:
+    """Writes the checkpoint's files into ``folder``; returns the name of the archive's folder that held them, or "",
+    and what else is in the archive.
 
     Raises ``CheckpointError``, which speaks of the archive by ``name``.
     """
     name = name or archive.name
     homes: set[PurePosixPath] = set()
     seen: set[str] = set()
+    left = []
     try:
         for count, (path, regular, stream) in enumerate(_members(archive), start=1):
             if count > MOST_MEMBERS:
                 raise CheckpointError(f"{name} has more than {MOST_MEMBERS:,} members; this is no checkpoint.")
             if path.name not in TAKEN:
+                left.append(str(path))
                 continue
             if not regular:
                 raise CheckpointError(f"{name}: {path} is a link or a device. Pack the file itself.")
@@ -51,7 +56,7 @@ def unpack(archive: Path, folder: Path, *, name: str = "") -> str:
         raise CheckpointError(f"{name} is no sound zip or tar archive: {error}.") from error
     if not seen:
         raise CheckpointError(f"{name} holds no checkpoint: none of {', '.join(sorted(TAKEN))}.")
-    return next(iter(homes)).name
+    return next(iter(homes)).name, tuple(left)
 
 
 def write(stream: IO[bytes], target: Path, *, what: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from booru_ml.checkpoint import archives, files, pin, values
+from booru_ml.checkpoint.archives import Left
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.shelf import Shelf
 from booru_ml.errors import CheckpointError, InvalidInput
@@ -26,8 +27,8 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9
 Progress = Callable[[str], None]
 
 
-def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None = None) -> Path:
-    """The repository's checkpoint files in a folder under ``room``. Needs ``booru-ml[hub]``.
+def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None = None) -> tuple[Path, Left]:
+    """The repository's checkpoint files in a folder under ``room``, and what else it holds. Needs ``booru-ml[hub]``.
 
     Raises ``InvalidInput`` for anything but a full commit hash (a branch or tag may be moved), ``CheckpointError`` for
     files that are missing, too large or not those of that commit.
@@ -45,7 +46,8 @@ def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None
     folder = room / _folder_name(repository.split("/")[1])
     try:
         info = HfApi(endpoint=endpoint).model_info(repository, revision=revision, files_metadata=True)
-        listed = {item.rfilename: item for item in info.siblings or () if item.rfilename in archives.TAKEN}
+        there = {item.rfilename: item for item in info.siblings or ()}
+        listed = {name: item for name, item in there.items() if name in archives.TAKEN}
         if info.sha != revision or not {files.WEIGHTS, files.CONFIG} <= listed.keys():
             raise CheckpointError(
                 f"{repository} has no {files.CONFIG} with {files.WEIGHTS} at {revision}. Only safetensors are taken: "
@@ -57,21 +59,23 @@ def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None
         # Another publisher's export has a layout of its own: hundreds of megabytes that nothing would read.
         order = sorted(listed, key=lambda name: (name != files.CONFIG, name == files.ONNX, name))
         for name in order:
-            item = listed[name]
             if name == files.ONNX and b'"booru"' not in (folder / files.CONFIG).read_bytes():
+                del listed[name]
                 continue
             hf_hub_download(repository, name, revision=revision, local_dir=folder, endpoint=endpoint)
-            if not _is(folder / name, item):
+            if not _is(folder / name, listed[name]):
                 raise CheckpointError(f"{repository}: {name} is not the file of {revision}. Fetch it again.")
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(f"{repository} cannot be fetched: {str(error).strip()[:300]}") from error
-    return _finished(folder, f"Fetched from the Hugging Face hub: {repository} at {revision}.")
+    _finish(folder, f"Fetched from the Hugging Face hub: {repository} at {revision}.")
+    return folder, tuple(there.keys() - listed.keys())
 
 
 def from_url(
     url: str, sha256: str, shelf: Shelf, room: Path, *, name: str = "", say: Progress = lambda text: None
-) -> Path:
-    """The checkpoint of a zip or tar archive, in a folder under ``room``. A download that broke off is gone on with.
+) -> tuple[Path, Left]:
+    """The checkpoint of a zip or tar archive, in a folder under ``room``, and what else the archive holds. A download
+    that broke off is gone on with.
 
     Raises ``InvalidInput`` or ``CheckpointError``; an archive of another sum is thrown away.
     """
@@ -88,13 +92,14 @@ def from_url(
     unpacked = room / "unpacked"
     unpacked.mkdir()
     try:
-        inside = archives.unpack(part, unpacked, name=url)
+        inside, left = archives.unpack(part, unpacked, name=url)
     finally:
         part.unlink(missing_ok=True)
     stem = Path(urlsplit(url).path).name.split(".")[0]
     folder = room / _folder_name(name or inside or stem)
     unpacked.rename(folder)
-    return _finished(folder, f"Fetched from {url} (sha256 {sha256}).")
+    _finish(folder, f"Fetched from {url} (sha256 {sha256}).")
+    return folder, left
 
 
 def _download(url: str, part: Path, say: Progress) -> None:
@@ -154,16 +159,12 @@ def _folder_name(text: str) -> str:
     return name
 
 
-def _finished(folder: Path, origin: str) -> Path:
-    """Compared with the publisher's sums where there are any; the publisher's own words become the card."""
+def _finish(folder: Path, origin: str) -> None:
+    """Compares with the publisher's sums where there are any; the publisher's own words become the card."""
     if (folder / files.SUMS).exists():
         Folder(folder).verify(missing_ok=True)
     readme, card = folder / archives.README, folder / files.CARD
-    if readme.exists():
-        if card.exists():
-            readme.unlink()
-        else:
-            card.write_bytes(f"<!-- {origin} -->\n".encode() + readme.read_bytes())
-            readme.unlink()
+    if readme.exists() and not card.exists():
+        card.write_bytes(f"<!-- {origin} -->\n".encode() + readme.read_bytes())
+        readme.unlink()
     pin(folder)
-    return folder

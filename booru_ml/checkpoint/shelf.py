@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from booru_ml.checkpoint import Checkpoint, files
+from booru_ml.checkpoint.archives import Left
 from booru_ml.checkpoint.files import Folder
 from booru_ml.errors import CheckpointError
 
@@ -21,10 +22,8 @@ STALE_SECONDS = 86_400.0
 
 @dataclass(frozen=True)
 class Kept:
-    """``left``: files of the source that were not taken, as nothing would ever read them."""
-
     checkpoint: Checkpoint
-    left: tuple[str, ...] = ()
+    left: Left = ()
 
 
 class Shelf:
@@ -34,7 +33,7 @@ class Shelf:
     def __init__(self, folder: str | Path = "") -> None:
         self.folder = Path(folder) if folder else _user_data() / "booru-ml" / "models"
 
-    def put(self, source: Path, check: Callable[[Checkpoint], object]) -> Kept:
+    def put(self, source: Path, check: Callable[[Checkpoint], object], *, left: Left = ()) -> Kept:
         """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is.
 
         Only files that a checkpoint may hold are copied, each compared with its sum on both sides. Raises
@@ -43,8 +42,8 @@ class Shelf:
         given = Checkpoint.load(source)
         name, _, digest = given.version.partition("@")
         wanted = [file for file in files.KNOWN if file in given.sums and (file != files.ONNX or given.has_onnx)]
-        there = sorted(path.name for path in given.path.iterdir() if not path.name.startswith("."))
-        left = tuple(file for file in there if file not in (*wanted, files.SUMS))
+        there = (path.name for path in given.path.iterdir())
+        left = (*left, *(file for file in there if file not in (*wanted, files.SUMS)))
         target = self.folder / digest / name
         with self.room() as room:
             draft = room / name

@@ -16,6 +16,9 @@ from booru_ml.progress import track
 if TYPE_CHECKING:
     from booru_ml.checkpoint.shelf import Kept
 
+NAMED = 6
+"""Files left behind that are told by name: a repository may hold thousands."""
+
 
 class RegistryVerbs(BooruCommand, ABC):
     """Added to the command's other verbs."""
@@ -88,8 +91,10 @@ class RegistryVerbs(BooruCommand, ABC):
 
     def _registered(self, row: ModelVersion, kept: Kept) -> None:
         self.describe(kept.checkpoint)
-        if kept.left:
-            self.stdout.write(f"  left behind, as nothing reads it: {', '.join(kept.left)}")
+        if named := sorted((name for name in kept.left if not Path(name).name.startswith(".")), key=_outermost):
+            few = ", ".join(repr(name[:60]) for name in named[:NAMED])
+            more = f" and {len(named) - NAMED:,} more" if named[NAMED:] else ""
+            self.stdout.write(f"  left behind, as nothing reads it: {few}{more}")
         if "card.md" not in kept.checkpoint.sums:
             self.stdout.write(self.style.WARNING("  no card.md: nobody will know its data, licence and limits"))
         self.stdout.write(self.style.SUCCESS(f"  registered; put it in force: manage.py booru_model promote {row}"))
@@ -103,6 +108,10 @@ class RegistryVerbs(BooruCommand, ABC):
     @abstractmethod
     def describe(self, checkpoint: Checkpoint) -> None:
         """Says on the terminal what the checkpoint is."""
+
+
+def _outermost(name: str) -> tuple[int, str]:
+    return name.count("/"), name
 
 
 def _find_table() -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from booru_ml.conf import config
 from booru_ml.errors import Unavailable
 from booru_ml.metrics import DOORBELL_FAILURES, DOORBELL_RINGS
+from booru_ml.transport import TIMEOUT_SECONDS, patience
 
 logger = logging.getLogger(__name__)
 
 TASK = "booru_ml.drain"
-TIMEOUT_SECONDS = 1.0
 PAUSE_SECONDS = 0.05
 """Least time between two messages of one process: one is enough for any number of uploads in between."""
 FAILED_PAUSE_SECONDS = 1.0
@@ -98,13 +98,6 @@ class Doorbell:
 
 
 _doorbell = Doorbell()
-
-
-def patience(url: str) -> dict[str, Any]:
-    """Transport options by which a Redis that hangs is given up, or it would keep a worker from stopping, too."""
-    if not url.startswith(("redis", "sentinel")):
-        return {}
-    return {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
 
 
 def ring() -> None:

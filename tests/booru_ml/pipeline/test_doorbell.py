@@ -10,6 +10,7 @@ import redis
 
 from booru_ml.errors import Unavailable
 from booru_ml.pipeline import doorbell
+from booru_ml.transport import TIMEOUT_SECONDS
 from tests.servers import EmbeddedRedis
 
 pytestmark = pytest.mark.redis
@@ -71,7 +72,7 @@ def test_ring_returns_at_once(server, bell, state):
     rung(bell.ring, server)
     {"alive": lambda: None, "dead": server.kill, "frozen": server.freeze}[state]()
     failures = doorbell.DOORBELL_FAILURES._value.get()
-    assert cost(bell) < doorbell.TIMEOUT_SECONDS / 2  # who waited for the broker would wait for all of it
+    assert cost(bell) < TIMEOUT_SECONDS / 2  # who waited for the broker would wait for all of it
     if state != "alive":
         until(lambda: doorbell.DOORBELL_FAILURES._value.get() > failures)
 
