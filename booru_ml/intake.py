@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,10 @@ def pull_from_url(
 def _keep(folder: Path, left: Left, origin: str) -> tuple[ModelVersion, Kept]:
     from booru_ml.nn.verification import verify
 
-    kept = shelf().put(folder, verify, left=left)
+    kept = shelf().put(folder, verify)
     item = kept.checkpoint
     row, _ = ModelVersion.objects.update_or_create(
         version=item.version,
         defaults=described(item) | {"origin": origin[:1000], "verified_at": Now()},
     )
-    return row, kept
+    return row, replace(kept, left=(*left, *kept.left))

@@ -33,7 +33,7 @@ class Shelf:
     def __init__(self, folder: str | Path = "") -> None:
         self.folder = Path(folder) if folder else _user_data() / "booru-ml" / "models"
 
-    def put(self, source: Path, check: Callable[[Checkpoint], object], *, left: Left = ()) -> Kept:
+    def put(self, source: Path, check: Callable[[Checkpoint], object]) -> Kept:
         """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is.
 
         Only files that a checkpoint may hold are copied, each compared with its sum on both sides. Raises
@@ -43,7 +43,7 @@ class Shelf:
         name, _, digest = given.version.partition("@")
         wanted = [file for file in files.KNOWN if file in given.sums and (file != files.ONNX or given.has_onnx)]
         there = (path.name for path in given.path.iterdir())
-        left = (*left, *(file for file in there if file not in (*wanted, files.SUMS)))
+        left = tuple(file for file in there if file not in (*wanted, files.SUMS))
         target = self.folder / digest / name
         with self.room() as room:
             draft = room / name

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from booru_ml import intake
 from booru_ml.checkpoint import Checkpoint, files
@@ -38,7 +39,7 @@ def archive(folder: Callable[..., Path], tmp_path: Path) -> bytes:
 
 def fetch(shelf: Shelf, url: str, sha256: str) -> Checkpoint:
     with shelf.room() as room:
-        return shelf.put(from_url(url, sha256, shelf, room), sound).checkpoint
+        return shelf.put(from_url(url, sha256, shelf, room)[0], sound).checkpoint
 
 
 def test_an_archive_is_fetched_by_its_sum_and_goes_on_where_it_broke_off(shelf, server, archive, folder):
@@ -65,6 +66,27 @@ def test_what_is_wrong_is_told_of_the_address(settings, shelf, server, folder, t
         with pytest.raises(CheckpointError, match=f"{server.url}{path}{why}") as caught:
             intake.pull_from_url(f"{server.url}{path}", sha256=hashlib.sha256(server.files[path]).hexdigest().upper())
         assert str(shelf.folder) not in caught.value.message
+
+
+@pytest.mark.django_db
+def test_members_that_were_not_taken_are_named_shortly(settings, monkeypatch, capsys, shelf, server, folder, tmp_path):
+    settings.BOORU_ML = {**settings.BOORU_ML, "MODELS_DIR": str(shelf.folder)}
+    monkeypatch.setattr("booru_ml.nn.verification.verify", sound)
+    source = folder()
+    (source / "README.md").write_text("beside a card")
+    (source / ".gitattributes").touch()
+    (source / "samples").mkdir()
+    for name in ("pytorch_model.bin", "evil\x1b[2J.py", "x" * 100, *(f"samples/{n:02}.png" for n in range(20))):
+        (source / name).touch()
+    with tarfile.open(tmp_path / "m.tar", "w") as packed:
+        packed.add(source, arcname="nsfwjs")
+    server.files["/m.tar"] = (tmp_path / "m.tar").read_bytes()
+    call_command("booru_model", "pull", f"{server.url}/m.tar", "--sha256", files.sha256(tmp_path / "m.tar"))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "left behind" in line]
+    assert all(name in line for name in ("README.md", "pytorch_model.bin", r"evil\x1b[2J.py", "samples/00.png"))
+    assert ".gitattributes" not in line
+    assert len(line) < 300
+    assert line.endswith("and 18 more")
 
 
 def test_another_file_than_the_pinned_one_is_thrown_away(shelf, server, archive):
@@ -124,7 +146,7 @@ def hub(server: Server, folder: Callable[..., Path]) -> Server:
 
 def from_there(shelf: Shelf, hub: Server, revision: str = REVISION) -> Checkpoint:
     with shelf.room() as room:
-        return shelf.put(from_hub("someone/Some-Tagger", revision, room, endpoint=hub.url), sound).checkpoint
+        return shelf.put(from_hub("someone/Some-Tagger", revision, room, endpoint=hub.url)[0], sound).checkpoint
 
 
 def test_a_pinned_revision_comes_without_its_pickle(shelf, hub):
@@ -145,7 +167,8 @@ def test_an_export_of_another_layout_is_not_even_fetched(shelf, hub):
     hub.files |= {where: data, LISTING: json.dumps(said).encode()}
     hub.headers[where]["ETag"] = f'"{blob}"'
     with shelf.room() as room:
-        folder = from_hub("someone/Some-Tagger", REVISION, room, endpoint=hub.url)
+        folder, left = from_hub("someone/Some-Tagger", REVISION, room, endpoint=hub.url)
+        assert set(left) == {"pytorch_model.bin", "model.onnx"}
         assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "SHA256SUMS"}
     assert not any(path.endswith(".onnx") for path, _ in hub.asked)
 
