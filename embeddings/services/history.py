@@ -17,6 +17,7 @@ from booru_ml.errors import NotFound, StaleState
 from embeddings import revisions
 from embeddings.edits import FIRST, Delta, concerned, difference, look, revert
 from embeddings.models import Change, Subject
+from embeddings.services.references import bearer
 
 
 @dataclass(slots=True)
@@ -69,11 +70,20 @@ def undo(*, change_id: int, actor: Any) -> Change:
     if hasattr(change, "undone_by"):
         who = change.undone_by.actor
         raise StaleState(f"This was taken back already{f' by {who.get_username()}' if who else ''}.")
+    taken = StaleState(f"Its name was given to another, or a picture was added again since. {FIRST}")
     try:
         with transaction.atomic():
             delta = revert(change.delta)
+            if _two_of_a_name(delta):
+                raise taken
     except IntegrityError:
-        raise StaleState(f"Its name was given to another, or a picture was added again since. {FIRST}") from None
+        raise taken from None
     revisions.narrow(revision, concerned(change.delta))
     about = Subject(pk=change.subject_id, name=change.name, category=change.category)
     return note(Change.Verb.UNDO, about, delta, actor=actor, revision=revision, undoes=change)
+
+
+def _two_of_a_name(delta: Delta) -> bool:
+    """Whether a name that comes back is another's in another case, which the database's constraint does not see."""
+    back = [then for now, then in delta.get("subjects", ()) if then and (now is None or now["name"] != then["name"])]
+    return any(bearer(row["name"], row["category"], but=row["id"]) for row in back)

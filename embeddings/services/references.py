@@ -26,8 +26,18 @@ def clean_name(name: str) -> str:
 
 def named(name: str, category: str) -> Subject | None:
     """Who bears this name in whatever case, for that is one tag. Raises ``InvalidInput`` for a name that is none."""
-    wanted, rows = clean_name(name), Subject.objects.filter(category=category)
-    return rows.filter(name=wanted).first() or rows.filter(name__iexact=wanted).order_by("pk").first()
+    return bearer(clean_name(name), category)
+
+
+def bearer(name: str, category: str, *, but: int = 0) -> Subject | None:
+    """As ``named``, of a name that is clean; not the one with the id ``but``."""
+    rows = Subject.objects.filter(category=category).exclude(pk=but).order_by("pk")
+    exact = rows.filter(name=name).first()
+    if exact or name.isascii():
+        return exact or rows.filter(name__iexact=name).first()
+    # Of other letters SQLite knows no case, PostgreSQL what its locale knows.
+    tag = name.lower()
+    return rows.filter(pk__in=[pk for pk, other in rows.values_list("pk", "name") if other.lower() == tag]).first()
 
 
 def category_of(category: str) -> Subject.Category:

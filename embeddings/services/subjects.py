@@ -11,7 +11,7 @@ from django.db import transaction
 from booru_ml.errors import InvalidInput, NotFound, StaleState
 from embeddings.models import Change, Subject, Support
 from embeddings.services.history import recorded
-from embeddings.services.references import boxes, category_of, clean_name, named, speaking
+from embeddings.services.references import bearer, boxes, category_of, clean_name, named, speaking
 from embeddings.types import SupportRef
 
 Verb = Change.Verb
@@ -83,7 +83,7 @@ def change(*, subject_id: int, name: str | None = None, enabled: bool | None = N
     wanted |= {} if enabled is None else {"enabled": enabled}
     with recorded(Verb.CHANGE, subject_ids=[subject_id], actor=actor):
         subject = find(subject_id)
-        if name is not None and named(name, subject.category) not in (None, subject):
+        if name is not None and bearer(wanted["name"], subject.category, but=subject.pk):
             raise _taken(wanted["name"])
         if wanted:
             Subject.objects.filter(pk=subject_id).update(**wanted)

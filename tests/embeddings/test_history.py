@@ -96,6 +96,16 @@ LATER = {
         lambda miku, rin: services.rename(subject_id=rin.pk, name="miku"),
         "given to another",
     ),
+    "the name was given away in another case": (
+        lambda miku, rin: services.rename(subject_id=miku.pk, name="luka"),
+        lambda miku, rin: services.enrol(name="Miku", posts=[SupportRef(post().pk)], actor=None),
+        "given to another",
+    ),
+    "the name of one withdrawn was given away in another case": (
+        VERBS["withdraw"],
+        lambda miku, rin: services.rename(subject_id=rin.pk, name="MIKU"),
+        "given to another",
+    ),
     "the picture came back": (
         lambda miku, rin: services.remove_support(support_id=miku.supports.last().pk),
         lambda miku, rin: services.add_support(
