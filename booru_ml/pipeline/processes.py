@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,8 +32,7 @@ def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> in
         nonlocal stopping
         stopping = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    when_told_to_stop(stop)
     running = [_start(command) for _ in range(processes)]
     worst = 0
     while running and not stopping:
@@ -57,6 +56,13 @@ def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> in
             child.kill()
             worst = 1
     return worst
+
+
+def when_told_to_stop(stop: Callable[..., None]) -> None:
+    """Calls ``stop`` on SIGTERM, on Ctrl-C, and when the terminal is closed unless ``nohup`` says to outlive it."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -138,15 +138,30 @@ def test_worker_command_needs_no_broker(start_workers, upload):
     assert each_stored_once(10)
 
 
-def test_worker_command_returns_its_batch_when_stopped(start_workers, upload):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_worker_command_returns_its_batch_when_stopped(start_workers, upload, number):
     workers = start_workers("redis://127.0.0.1:1/0")
     for _ in range(60):
         upload(BLUE)
     process = workers.command()
     wait_for(lambda: AnalysisJob.objects.filter(state=State.RUNNING).exists())
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     assert process.wait(timeout=10) == 0
     assert set(AnalysisJob.objects.values_list("state", "attempts")) <= {(State.DONE, 1), (State.QUEUED, 0)}
+
+
+def test_closing_the_terminal_does_not_stop_what_nohup_began(start_workers, upload):
+    was = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start_workers("redis://127.0.0.1:1/0").command()
+    finally:
+        signal.signal(signal.SIGHUP, was)
+    upload()
+    wait_for(all_finished, seconds=30)
+    process.send_signal(signal.SIGHUP)
+    upload()
+    wait_for(all_finished, seconds=30)
+    assert process.poll() is None
 
 
 def test_several_processes_that_are_told_to_stop_as_they_start_end_well(start_workers):

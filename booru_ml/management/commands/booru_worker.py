@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from booru_ml.management.base import BooruCommand, unmigrated
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline.processes import keep_running
+from booru_ml.pipeline.processes import keep_running, when_told_to_stop
 from booru_ml.pipeline.worker import Worker
 
 REPORT_SECONDS = 5.0
@@ -19,8 +19,9 @@ REPORT_SECONDS = 5.0
 
 class Command(BooruCommand):
     help = (
-        "Analyses waiting pictures. Needs no broker: it looks into the database by itself. Stop it with Ctrl-C or "
-        "SIGTERM; it finishes or returns the batch in work. Runs beside any number of other workers."
+        "Analyses waiting pictures. Needs no broker: it looks into the database by itself. Stop it with Ctrl-C, by "
+        "SIGTERM or by closing its terminal; it finishes or returns the batch in work. Runs beside any number of "
+        "other workers."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,16 +42,19 @@ class Command(BooruCommand):
             flags = [flag for flag, on in (("--once", once), ("--idle-exit", idle_exit)) if on]
             raise SystemExit(keep_running(["booru_worker", *flags], processes, forever=not flags))
         worker = Worker(report=self._report)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop.set())
-        self.stderr.write(f"worker {worker.name} looks for jobs")
+        when_told_to_stop(lambda *_: worker.stop.set())
+        self._say(f"worker {worker.name} looks for jobs")
         self._said = time.monotonic()
         worker.run(once=once, idle_exit=idle_exit)
-        self.stderr.write(f"worker {worker.name} ends after {worker.pictures} pictures")
+        self._say(f"worker {worker.name} ends after {worker.pictures} pictures")
         if worker.fault:
             raise CommandError(unmigrated() or worker.fault)
 
     def _report(self, pictures: int) -> None:
         if time.monotonic() - self._said >= REPORT_SECONDS:
             self._said = time.monotonic()
-            self.stderr.write(f"{pictures} analysed, {AnalysisJob.objects.unfinished().count()} to go")
+            self._say(f"{pictures} analysed, {AnalysisJob.objects.unfinished().count()} to go")
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # a terminal that was closed
+            self.stderr.write(text)
