@@ -129,7 +129,7 @@ def audit(
         kept = _at_least([sample for row, sample in enumerate(kept) if row not in gone], least)
     if not any(sample.split == "train" for sample in kept):
         raise InvalidInput("No picture is left to teach with. What was sorted out: booru_train check --data DIR")
-    counts = Counter(label for sample, _ in seen for label in sample.labels)
+    counts = _pictures(sample for sample, _ in seen)
     left = {label for sample in kept for label in sample.labels}
     sides: dict[str, set[str]] = defaultdict(set)
     for sample in kept:
@@ -197,13 +197,18 @@ def _joined(samples: Sequence[Sample], alike: Sequence[Alike]) -> list[Sample]:
 
 def _at_least(samples: Sequence[Sample], least: int) -> list[Sample]:
     """Samples with their labels of ``least`` pictures or more; those that have nothing else to say go."""
-    counts = Counter(label for sample in samples for label in sample.labels)
+    counts = _pictures(samples)
     kept = []
     for sample in samples:
         labels = [label for label in sample.labels if counts[label] >= least]
         if labels or sample.rejected or (sample.tags is not None and sample.rejected is None):
             kept.append(sample if sample.tags is None else replace(sample, tags=tuple(labels)))
     return kept
+
+
+def _pictures(samples: Iterable[Sample]) -> Counter[str]:
+    """Of each label, however many tiles they were cut into."""
+    return Counter(label for _, label in {(sample.path, label) for sample in samples for label in sample.labels})
 
 
 def _line(what: str, names: Iterable[str]) -> str:

@@ -93,7 +93,7 @@ class Seen(Dataset[tuple[Tensor, Tensor]]):
 @dataclass(frozen=True)
 class Material:
     """``sets``, ``targets``, what is ``known`` of tags, and how many ``pictures`` they are cut from, by split; a split
-    without pictures is not among them."""
+    without pictures is not among them. ``taught``: train pictures of each label."""
 
     task: Task
     labels: tuple[Label, ...]
@@ -101,12 +101,7 @@ class Material:
     targets: Mapping[str, Targets]
     known: Mapping[str, Marks | None]
     pictures: Mapping[str, int]
-
-    @property
-    def taught(self) -> npt.NDArray[np.int64]:
-        """Train pictures of each label."""
-        places = [place for found in self.targets["train"] for place in found]
-        return np.bincount(np.array(places, np.int64), minlength=len(self.labels))
+    taught: npt.NDArray[np.int64]
 
 
 def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: Settings) -> Material:
@@ -116,7 +111,8 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
     targets: dict[str, Targets] = {}
     decided: dict[str, Marks | None] = {}
     pictures: dict[str, int] = {}
-    rejected = judged([sample for sample in samples if sample.split == "train"])
+    taught = [sample for sample in samples if sample.split == "train"]
+    rejected = judged(taught)
     for name in NAMES:
         if some := [sample for sample in samples if sample.split == name]:
             targets[name] = task.targets(some, labels)
@@ -131,7 +127,9 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
                 classes=len(labels) if task.several else 0,
                 known=decided[name],
             )
-    return Material(task, labels, sets, targets, decided, pictures)
+    shown = {(one.path, place) for one, places in zip(taught, targets["train"], strict=True) for place in places}
+    counts = np.bincount([place for _, place in shown], minlength=len(labels))
+    return Material(task, labels, sets, targets, decided, pictures, counts)
 
 
 def identities(samples: Sequence[Sample], look: Preprocess, settings: Settings) -> tuple[Pictures, Targets]:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from booru_ml.checkpoint import Preprocess
 from booru_ml.errors import InvalidInput
 from booru_ml.training.audit import audit
 from booru_ml.training.manifest import Sample, read
-from booru_ml.training.material import Folders
+from booru_ml.training.material import Folders, material
+from booru_ml.training.pictures import tiles
 from booru_ml.training.runs import Run
 from booru_ml.training.settings import Settings
 from booru_ml.training.splits import split
@@ -56,6 +58,16 @@ def test_what_cannot_teach_is_named_and_left_out(tmp_path: Path) -> None:
     assert found.rare == {"c": 1}
     assert {one.path for one in found.samples} == {one.path for one in good} - {good[1].path}
     assert found.lines[0].startswith("17 pictures listed, 11 kept, 2 labels: ")
+
+
+def test_tiles_of_a_picture_count_as_one(tmp_path: Path) -> None:
+    whole = [sample(tmp_path, scene(seed), "a" if seed < 3 else "b" if seed < 6 else "c", "train") for seed in range(8)]
+    found = audit(tiles(whole, 24), least=3)
+    assert found.rare == {"c": 2}
+    assert len(found.samples) == 24
+    settings = Settings(size=24)
+    look = Preprocess(24, 24, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    assert material(found.samples, TASKS["characters"], look, settings).taught.tolist() == [3, 3]
 
 
 def test_a_reduced_copy_of_a_test_picture_does_not_teach(tmp_path: Path) -> None:
