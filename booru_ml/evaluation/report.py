@@ -101,14 +101,19 @@ def _matrix(table: Table, classes: Sequence[str], across: str, down: str) -> Fig
     shade = table / np.maximum(1, table.sum(axis=1, keepdims=True)) if counts else table
     axes.imshow(shade, cmap="Blues", vmin=0 if counts else 0.5, vmax=1)
     places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=90)
-    axes.set_yticks(places, classes)
+    axes.set_xticks(places, drawable(classes), rotation=90)
+    axes.set_yticks(places, drawable(classes))
     axes.set(xlabel=across, ylabel=down)
     for row, column in zip(*np.nonzero(np.nan_to_num(table)), strict=True):
         text = str(int(table[row, column])) if counts else f"{table[row, column]:.2f}"[1:].replace(".00", "1")
         colour = "white" if shade[row, column] > (0.5 if counts else 0.8) else "#333"
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     return figure
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """matplotlib takes what stands between two dollars for mathematics, and names of classes may."""
+    return [name.replace("$", r"\$") for name in names]
 
 
 def _image(figure: Figure) -> str:

@@ -97,6 +97,12 @@ def test_characters_by_embedding_say_what_the_floor_is(checkpoint: Path, data: P
         evaluate("characters", "--data", folder, "--model", checkpoint, "--store")
 
 
+def test_a_report_draws_a_class_between_dollars_as_it_is(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    folder = rewritten(data, tmp_path / "set", character=lambda _, row: row["character"].replace("someone00", "$_$"))
+    evaluate("characters", "--data", folder, "--model", checkpoint, "--folds", 2, "--report", tmp_path / "report")
+    assert "$_$" in (tmp_path / "report" / "characters.html").read_text()
+
+
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the pictures that are read before a network is asked, with the class."""

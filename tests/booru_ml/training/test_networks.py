@@ -200,6 +200,18 @@ def test_pairs_of_artists_have_a_network_each(data: Path, tmp_path: Path) -> Non
     assert "240 pictures listed" in (tmp_path / "artists.run" / "data.txt").read_text(), "four tiles of each picture"
 
 
+def test_a_label_between_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
+    from booru_ml.training import reports
+    from booru_ml.training.tasks import TASKS
+
+    names = ["$_$", "$x", "b"]
+    labels = [Label(name, TASKS["characters"].category) for name in names]
+    found = reports.Tested(TASKS["characters"], labels, np.eye(3, dtype=np.float32), [(0,), (1,), (2,)], np.ones(3))
+    reports.write(tmp_path, found, [])
+    reports.draw_pairs(tmp_path / "pairs.png", [{"one": "$_$", "other": "b", "accuracy": 0.5}])
+    assert [row["true"] for row in table(tmp_path / "confusion.csv")] == names
+
+
 def test_artists_are_split_by_the_characters_they_drew(tmp_path: Path) -> None:
     from booru_ml.training.material import Folders
     from booru_ml.training.tasks import TASKS
