@@ -10,6 +10,7 @@ import hashlib
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,23 +67,21 @@ def path_of(space: Space) -> Path:
 
 def stored(space: Space) -> Snapshot | None:
     """The space's snapshot if it is whole. One that is not is removed, so that a good one takes its place."""
-    path = path_of(space)
-    if not path.is_file():
-        return None
     key = (space.model_version, space.kind)
 
     def ours(about: dict[str, Any]) -> bool:
         _mark(about)
         return (about["model_version"], about["kind"]) == key
 
-    found = snapshots.load(path, ours)
+    found = snapshots.load(path_of(space), ours)
     if found is None:
         discard(space)
     return found
 
 
 def discard(space: Space) -> None:
-    path_of(space).unlink(missing_ok=True)
+    with suppress(OSError):  # it may be another user's
+        path_of(space).unlink()
 
 
 def mark_of(snapshot: Snapshot) -> Mark:
@@ -184,8 +183,9 @@ def _keep(space: Space) -> None:
 def _together(space: Space, index: GraphIndex) -> None:
     """Does what there is to do for every process, or waits for the one that is at it and takes what it has done."""
     with snapshots.writer(path_of(space)) as ours:
-        if snapshots.size_of(path_of(space)) > index.size + index.waiting // 2:
-            space.offered = stored(space)
+        better = snapshots.size_of(path_of(space)) > index.size + index.waiting // 2
+        if better and (found := stored(space)):
+            space.offered = found
         elif ours:
             work(space, index)
             write(space, index)

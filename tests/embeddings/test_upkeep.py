@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -212,6 +214,19 @@ def test_a_damaged_snapshot_means_a_rebuild_and_a_good_one(monkeypatch, board, d
     assert "built from the database again" in caplog.text
     space.keeper.join(20)
     assert snapshots.load(path, lambda about: True) is not None
+
+
+@pytest.mark.parametrize("forbidden", [["unlink"], ["unlink", "open", "is_file"]])
+def test_a_snapshot_that_is_another_users_means_a_rebuild(monkeypatch, board, forbidden):
+    path = upkeep.path_of(settled(monkeypatch))
+    path.write_bytes(_flip(0.5)(path.read_bytes()))
+    for verb in forbidden:
+        monkeypatch.setattr(Path, verb, Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    monkeypatch.setattr(upkeep, "MANY", 1)  # so much to do that a better snapshot is looked for first
+    space = restarted(monkeypatch)
+    assert nearly(answers(space, board), truth(board))
+    space.keeper.join(20)
+    assert space.index.size == COUNT
 
 
 def test_a_snapshot_of_another_model_is_not_taken(monkeypatch, board):
