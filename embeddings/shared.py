@@ -113,17 +113,17 @@ class SharedSpace:
                 message = "The index of similar pictures is being built; searches work again when it is done."
                 raise Unavailable(message, code="index_building", waiting=len(missing))
             self._read = {id_: read for id_, read in self._read.items() if missing.get(id_) == read[0]}
-            self._fetch([id_ for id_ in missing if id_ not in self._read], missing)
+            self._fetch([id_ for id_ in missing if id_ not in self._read], missing, dimension)
             beside = NumpyIndex(dimension)
             if self._read:
                 vectors = np.stack([vector for _, vector in self._read.values()])
                 beside.add(np.fromiter(self._read, dtype=np.int64), vectors)
             return beside
 
-    def _fetch(self, ids: list[int], stamps: dict[int, int]) -> None:
+    def _fetch(self, ids: list[int], stamps: dict[int, int], dimension: int) -> None:
         for start in range(0, len(ids), CHUNK):
             found = list(self.rows.filter(pk__in=ids[start : start + CHUNK]).values_list("id", "data"))
-            keys, vectors = readable(found)
+            keys, vectors = readable(found, dimension=dimension)
             self._read |= {id_: (stamps[id_], vector) for id_, vector in zip(keys, vectors, strict=True)}
 
     def _after(self, row: Collection | None) -> Q:
@@ -221,7 +221,7 @@ class SharedSpace:
         ids = list(stamps)
         for start in range(0, len(ids), CHUNK):
             rows = list(self.rows.filter(pk__in=ids[start : start + CHUNK]).values_list("id", "data"))
-            keys, vectors = readable(rows)
+            keys, vectors = readable(rows, dimension=index.dimension)
             if keys:
                 index.add(np.array(keys), vectors, np.array([stamps[id_] for id_ in keys]))
                 index.settle(keys[-1])

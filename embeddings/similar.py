@@ -126,7 +126,7 @@ class Space:
             self._add(list(self.rows.filter(pk__in=ids[start : start + CHUNK]).values_list("id", "data")))
 
     def _add(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
-        keys, vectors = readable(rows)
+        keys, vectors = readable(rows, dimension=None if self.index is None else self.index.dimension)
         if not keys:
             return
         ids = np.array(keys, dtype=np.int64)

@@ -39,15 +39,21 @@ def decode(blobs: Sequence[bytes | memoryview]) -> FloatArray:
     return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float32)
 
 
-def readable(rows: Sequence[tuple[Any, bytes | memoryview]]) -> tuple[list[Any], FloatArray]:
-    """Keys and (N, D) vectors of ``(key, data)`` rows; a damaged row (odd length) is left out and logged."""
+def readable(
+    rows: Sequence[tuple[Any, bytes | memoryview]], *, dimension: int | None = None
+) -> tuple[list[Any], FloatArray]:
+    """Keys and (N, D) vectors of ``(key, data)`` rows; a damaged row is left out and logged.
+
+    Its length tells: it is not that of the space's ``dimension``, or else of most rows here.
+    """
     if not rows:
         return [], decode([])
     lengths = [len(data) for _, data in rows]
-    usual = max(set(lengths), key=lengths.count)
-    good = [row for row, length in zip(rows, lengths, strict=True) if length == usual]
+    usual = 2 * dimension if dimension else max(set(lengths), key=lengths.count)
+    whole = [length == usual > 0 and length % 2 == 0 for length in lengths]
+    good = [row for row, sound in zip(rows, whole, strict=True) if sound]
     if len(good) < len(rows):
-        strange = [key for (key, _), length in zip(rows, lengths, strict=True) if length != usual]
+        strange = [key for (key, _), sound in zip(rows, whole, strict=True) if not sound]
         log.error("%d vectors have another length than their space and are ignored: %s", len(strange), strange[:20])
     return [key for key, _ in good], decode([data for _, data in good])
 

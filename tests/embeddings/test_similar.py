@@ -55,6 +55,17 @@ class TestNear:
         assert {item.post_id for item in found} == {crowd.pk, pair.pk}
         assert {item.post_id: item.number for item in found}[pair.pk] == 1
 
+    @pytest.mark.parametrize("data", [b"\1" * 10, b"\1" * 9, b""])
+    def test_a_damaged_row_that_comes_alone_costs_no_answer(self, data):
+        draw = Artist()
+        look = draw.character()
+        shown = seen(look)
+        services.near(vector=look)
+        Vector.objects.create(post=post(), kind="picture", model_version=VERSION, data=data)
+        assert [item.post_id for item in services.near(vector=look)] == [shown.pk]
+        again = seen(draw.picture(look))
+        assert [item.post_id for item in services.near(vector=look)] == [shown.pk, again.pk]
+
     def test_other_models_and_kinds_are_other_spaces(self):
         draw = Artist()
         look = draw.character()

@@ -36,6 +36,13 @@ def test_a_row_of_odd_length_is_left_out_and_logged(caplog):
     assert "[2]" in caplog.text
 
 
+def test_a_row_that_is_not_as_long_as_its_space_is_left_out_though_it_comes_alone():
+    for data in (b"\0" * 6, b"\0" * 7, b""):
+        assert store.readable([(1, data)], dimension=4)[0] == []
+    assert store.readable([(1, b"\0" * 7)])[0] == []
+    assert store.readable([(1, b"")])[0] == []
+
+
 def rows(of):
     return {(v.kind, v.number): bytes(v.data) for v in Vector.objects.filter(post=of)}
 

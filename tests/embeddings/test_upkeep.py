@@ -81,9 +81,9 @@ def vectors_read() -> Iterator[list[int]]:
     seen_ids: list[int] = []
     real = similar.readable
 
-    def noticed(rows):
+    def noticed(rows, **how):
         seen_ids.extend(id_ for id_, _ in rows)
-        return real(rows)
+        return real(rows, **how)
 
     similar.readable = noticed
     try:
