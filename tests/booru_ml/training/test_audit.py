@@ -60,6 +60,18 @@ def test_what_cannot_teach_is_named_and_left_out(tmp_path: Path) -> None:
     assert found.lines[0].startswith("17 pictures listed, 11 kept, 2 labels: ")
 
 
+def test_a_class_of_one_folder_is_not_that_of_another(tmp_path: Path) -> None:
+    homes = [tmp_path / site / "pictures" for site in ("one", "other")]
+    for number, home in enumerate(homes):
+        (home / "a").mkdir(parents=True)
+        for seed in range(2):
+            sample(home / "a", scene(10 * number + seed), "a")
+    apart = Folders(homes).identities("character", Settings())
+    assert len({one.label for one in apart.samples}) == 2
+    again = Folders([homes[0], homes[0].parent / "pictures"]).identities("character", Settings())
+    assert {one.label for one in again.samples} == {"pictures/a"}
+
+
 def test_tiles_of_a_picture_count_as_one(tmp_path: Path) -> None:
     whole = [sample(tmp_path, scene(seed), "a" if seed < 3 else "b" if seed < 6 else "c", "train") for seed in range(8)]
     found = audit(tiles(whole, 24), least=3)
