@@ -90,9 +90,11 @@ def add_network(parser: ArgumentParser, *, encoder: bool = False) -> None:
 
 def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
     """One order for each architecture. Raises ``InvalidInput``."""
+    from booru_ml.checkpoint.heads import HeadKind
     from booru_ml.nn.writing import check_place
     from booru_ml.training.material import Folders
     from booru_ml.training.orders import Order
+    from booru_ml.training.tasks import TASKS
 
     paper = recipe(options["recipe"]) if options.get("recipe") else Recipe("", {})
     if paper.tasks and task not in paper.tasks:
@@ -102,6 +104,10 @@ def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
     rates = tuple(options.get("sweep_rates", ())) or (paper.rates if options.get("sweep") else ())
     if options.get("sweep") and not rates:
         raise InvalidInput("--sweep takes a recipe with rates; name them by --sweep-rates.")
+    if options.get("pairs") and TASKS[task].kind is not HeadKind.SOFTMAX:
+        raise InvalidInput("--pairs takes labels of which a picture has one, in no order: characters or artist.")
+    if rates and TASKS[task].several:
+        raise InvalidInput("A sweep goes by validation accuracy, which tags do not have; leave out --sweep-rates.")
     names: Sequence[str] = options.get("arch") or ([] if options.get("base") else paper.architectures[:1]) or [""]
     out = options.get("out")
     places = [out / _plain(name) if len(names) > 1 else out for name in names] if out else [None] * len(names)
