@@ -172,6 +172,8 @@ def _back(order: Sweep) -> None:
             pk__in=step.delta.get("created", ()), state__in=[Open.SUGGESTED, Open.WITHDRAWN]
         )
         count = made.untouched().delete()[1].get(Suggestion._meta.label, 0)
+        # What was decided, and that taken back, keeps its history.
+        count += made.filter(state=Open.SUGGESTED).update(state=Open.WITHDRAWN)
         for before in step.delta.get("changed", ()):
             row = Suggestion.objects.undecided().filter(pk=before.pop("id"))
             count += row.update(**before, scored_at=Now())

@@ -208,6 +208,20 @@ def test_what_the_gallery_no_longer_says_is_withdrawn_and_undo_brings_it_back_as
     assert rows() == before
 
 
+def test_undo_withdraws_what_was_decided_and_taken_back_since_and_keeps_its_history(board):
+    order = run(sweeps.begin(subject_id=board["miku"].pk))
+    shown = Suggestion.objects.filter(post_id__in=board["shows"])
+    (stays, turned), actor = shown[:2], user("booru_tagging.decide_suggestion")
+    services.accept(suggestion_id=stays.pk, actor=actor)
+    services.undo(decision_id=services.accept(suggestion_id=turned.pk, actor=actor).pk, actor=actor)
+    undone = run(sweeps.undo(sweep_id=order.pk))
+    assert dict(Suggestion.objects.values_list("pk", "state")) == {stays.pk: "accepted", turned.pk: "withdrawn"}
+    assert undone.taken_back == order.suggested - 1
+    assert turned.decisions.count() == 2
+    run(sweeps.begin(subject_id=board["miku"].pk))
+    assert suggested() >= board["shows"] - {stays.post_id}
+
+
 def test_it_waits_where_its_character_is_disabled_meanwhile(board):
     order = sweeps.begin(subject_id=board["miku"].pk)
     embeddings.set_enabled(subject_id=board["miku"].pk, enabled=False)
