@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -83,6 +83,13 @@ def read(
     if not samples:
         raise InvalidInput(f"{folder} holds no labelled pictures{f' of split {split!r}' if split else ''}.")
     return samples
+
+
+def called(folders: Iterable[Path]) -> dict[Path, str]:
+    """What to call each folder: by its own name, or by its whole path where two have one name."""
+    homes = {folder: folder.resolve() for folder in folders}
+    names = Counter(home.name for home in set(homes.values()))
+    return {folder: home.name if names[home.name] == 1 else str(home) for folder, home in homes.items()}
 
 
 def at_least(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,13 +56,11 @@ class Folders:
         Rows of other splits than train are left out. Raises ``InvalidInput``.
         """
         found = []
-        homes = Counter(home.name for home in {folder.resolve() for folder in (*self.data, *self.faces)})
+        names = manifest.called((*self.data, *self.faces))
         for faces, folders in ((False, self.data), (True, self.faces)):
             for folder in folders:
-                home = folder.resolve()
-                name = home.name if homes[home.name] == 1 else home
                 read = manifest.read(folder, label=column, split="train", faces=faces)
-                found += [replace(sample, label=f"{name}/{sample.label}", split="train") for sample in read]
+                found += [replace(sample, label=f"{names[folder]}/{sample.label}", split="train") for sample in read]
         if not found:
             raise InvalidInput("Name at least one folder after --data or --faces.")
         return audit(found, least=settings.least, seed=settings.seed)

@@ -161,7 +161,8 @@ def _encoder(
     report: list[str],
     say: Say,
 ) -> dict[str, Any]:
-    strangers = {folder.name: manifest.read(folder, label="character", split="test") for folder in order.strangers}
+    names = manifest.called(order.strangers)
+    strangers = {name: manifest.read(folder, label="character", split="test") for folder, name in names.items()}
     learner, curve = encoder.teach(start, samples, order.settings, bench, run, strangers=strangers)
     _tell(curve, say)
     if not bench.accelerator.is_main_process or order.out is None:

@@ -209,13 +209,14 @@ class Command(BooruCommand):
         from booru_ml.training import manifest
 
         sets = {}
+        names = manifest.called((*options["data"], *options["faces"]))
         for faces in (False, True):
             for folder in options["faces" if faces else "data"]:
                 found = manifest.read(
                     folder, label=options["label"], group=options["group"], split="train", faces=faces
                 )
                 kept = manifest.at_most(found, options["most"]) if options["most"] else found
-                sets[f"{folder.name}, faces" if faces else folder.name] = kept
+                sets[f"{names[folder]}, faces" if faces else names[folder]] = kept
         return sets
 
     def _to_test(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
@@ -223,7 +224,8 @@ class Command(BooruCommand):
 
         label, group = (options[f"test_{name}"] or options[name] for name in ("label", "group"))
         return {
-            folder.name: manifest.read(folder, label=label, group=group, split="test") for folder in options["test"]
+            name: manifest.read(folder, label=label, group=group, split="test")
+            for folder, name in manifest.called(options["test"]).items()
         }
 
     def _quality(

@@ -112,6 +112,18 @@ def test_a_style_head_is_fitted_without_labels_and_tested_with_them(
         train("whitening", checkpoint, "--data", test)
 
 
+def test_no_folder_takes_the_place_of_another_of_its_name(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    other, *asked = (Path(shutil.copytree(data, tmp_path / site / data.name)) for site in ("other", "this", "that"))
+    for home in asked:
+        manifest = home / "manifest.csv"
+        manifest.write_text(manifest.read_text().replace(",train", ",test"))
+    fit = ("whitening", checkpoint, "--data", data, "--data", other, "--stages", "--dim", 8, "--dry-run")
+    said = train(*fit, "--test", asked[0], "--test", asked[1])
+    assert [line.split(", pixels")[0] for line in said.splitlines() if ", pixels: 5-way 1-" in line] == [
+        *map(str, (data, other, *asked))
+    ]
+
+
 def test_a_dry_run_changes_nothing(checkpoint: Path, data: Path) -> None:
     before = Checkpoint.load(checkpoint).sums
     train("whitening", checkpoint, "--data", data, "--stages", "--dim", 8, "--dry-run")
