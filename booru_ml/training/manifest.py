@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,7 +124,8 @@ def boxes(text: str, where: str) -> tuple[Box, ...]:
 
 
 def rows(folder: Path, *columns: str) -> Iterator[tuple[Path, dict[str, str], str]]:
-    """Each picture of the folder's ``manifest.csv``, its row, and where that stands, for messages.
+    """Each picture of the folder's ``manifest.csv``, its row, and where that stands, for messages. Links are followed,
+    so that one picture has one path.
 
     Raises ``InvalidInput`` where there is no manifest, it lacks one of ``columns``, or a path leads out of the folder.
     """
@@ -138,9 +140,9 @@ def rows(folder: Path, *columns: str) -> Iterator[tuple[Path, dict[str, str], st
             )
         for row in table:
             where = f"{manifest}, line {table.line_num}"
-            if "\0" in row["path"] or not (path := _named_picture(home, row["path"])).is_relative_to(home):
+            if "\0" in row["path"] or not _inside(home, named := _named_picture(home, row["path"])):
                 raise InvalidInput(f"{where}: {row['path']!r} leads out of the folder.")
-            yield path, row, where
+            yield named.resolve(), row, where
 
 
 def columns(folder: Path) -> set[str]:
@@ -211,10 +213,14 @@ def _from_manifest(folder: Path, label: str, group: str, faces: bool, several: b
 
 
 def _named_picture(home: Path, said: str) -> Path:
-    """The picture that a cell names, perhaps as Windows writes it or with spaces around; links are followed, so that
-    one picture has one path."""
-    ways = [(home / way).resolve() for way in (said, said.strip(), said.strip().replace("\\", "/"))]
+    """The picture that a cell names, perhaps as Windows writes it or with spaces around."""
+    ways = [home / way for way in (said, said.strip(), said.strip().replace("\\", "/"))]
     return next((path for path in ways if path.is_file()), ways[0])
+
+
+def _inside(home: Path, named: Path) -> bool:
+    """Whether the folder holds the picture or a link to it, wherever that leads."""
+    return any(path.is_relative_to(home) for path in (named.resolve(), Path(os.path.normpath(named))))
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -41,6 +41,16 @@ def test_one_picture_by_whatever_path_or_link_is_one_group(tmp_path: Path) -> No
     assert {(sample.path, sample.group) for sample in samples} == {(path, str(path))}
 
 
+def test_a_folder_may_hold_links_to_pictures_that_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "1.png").touch()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.png").symlink_to(tmp_path / "store" / "1.png")
+    written(folder, f"path,character\na.png,saber\n{folder / 'a.png'},saber\n")
+    assert {sample.path for sample in manifest.read(folder, label="character")} == {tmp_path / "store" / "1.png"}
+
+
 def test_a_split_is_asked_for_by_any_of_its_names(tmp_path: Path) -> None:
     folder = written(tmp_path, "path,character,split\na.png,x,validation\nb.png,x,test\n")
     assert [sample.path.name for sample in manifest.read(folder, label="character", split="Validation")] == ["a.png"]
