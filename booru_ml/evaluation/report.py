@@ -100,9 +100,9 @@ def _matrix(table: Table, classes: Sequence[str], across: str, down: str) -> Fig
     counts = bool(np.nanmax(table) > 1)
     shade = table / np.maximum(1, table.sum(axis=1, keepdims=True)) if counts else table
     axes.imshow(shade, cmap="Blues", vmin=0 if counts else 0.5, vmax=1)
-    places = range(len(classes))
-    axes.set_xticks(places, drawable(classes), rotation=90)
-    axes.set_yticks(places, drawable(classes))
+    places, names = range(len(classes)), drawable(classes)
+    axes.set_xticks(places, names, rotation=90)
+    axes.set_yticks(places, names)
     axes.set(xlabel=across, ylabel=down)
     for row, column in zip(*np.nonzero(np.nan_to_num(table)), strict=True):
         text = str(int(table[row, column])) if counts else f"{table[row, column]:.2f}"[1:].replace(".00", "1")

@@ -217,7 +217,7 @@ def service(monkeypatch):
         command = "tagging.management.commands.booru_shadow"
         monkeypatch.setattr(f"{command}.Loaded", networks)
         monkeypatch.setattr(f"{command}.threading.Event", stop)
-        monkeypatch.setattr(f"{command}.signal.signal", lambda *_: None)
+        monkeypatch.setattr(f"{command}.when_told_to_stop", lambda _: None)
         monkeypatch.setattr(f"{command}.stand_back", lambda: None)
         monkeypatch.setattr(f"{command}.close_old_connections", lambda: None)
         monkeypatch.setattr(f"{command}.Checkpoint.load", lambda _: None)

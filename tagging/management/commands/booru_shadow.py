@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from booru_ml.management.base import BooruCommand
 from booru_ml.models import Shadow
 from booru_ml.niceness import stand_back
 from booru_ml.pipeline import leases
+from booru_ml.pipeline.processes import when_told_to_stop
 from booru_ml.types import Finding, Picture
 from tagging import shadow, thresholds, trial
 from tagging.rules import Thresholds
@@ -122,8 +122,7 @@ class Command(BooruCommand):
             return stop.is_set() or leases.uploads_wait()
 
         if not options["once"]:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: stop.set())
+            when_told_to_stop(lambda *_: stop.set())
         with DecoderPool(workers=1, limits=Limits.from_config()) as decoders:
             pair = Pair()
             while not stop.is_set():

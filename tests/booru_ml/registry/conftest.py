@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
+from booru_ml import promotions, registry
 from booru_ml.checkpoint import Checkpoint, pin
 from booru_ml.checkpoint.shelf import Shelf
 from booru_ml.conf import CHECKPOINTS
-from booru_ml.models import ModelVersion
+from booru_ml.models import ModelVersion, Promotion
 from booru_ml.registry import described
 
 
@@ -41,3 +42,19 @@ def candidate(folder: Callable[..., Path], db: None) -> Callable[..., ModelVersi
         return ModelVersion.objects.create(**described(Checkpoint.read(folder(least))), verified_at=Now())
 
     return make
+
+
+@pytest.fixture
+def unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModelVersion], Promotion]:
+    """Promotes as another process does: this one trusts what it knows for a moment longer."""
+
+    def promote(new: ModelVersion) -> Promotion:
+        monkeypatch.setattr(registry, "LOOK_SECONDS", 60.0)
+        registry.forget()
+        registry.wanted()
+        known = registry._known
+        row = promotions.promote(version=new.version)
+        monkeypatch.setattr(registry, "_known", known)
+        return row
+
+    return promote

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,8 @@ from booru_ml.checkpoint import Checkpoint, pin
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.errors import BooruError, CheckpointError, StaleState
 from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Promotion
-from booru_ml.models import Worker as WorkerRow
-from booru_ml.pipeline import feeder, leases, orders, outbox
-from booru_ml.pipeline import models as engines
+from booru_ml.pipeline import feeder, orders
 from booru_ml.pipeline.backfill import Order
-from booru_ml.pipeline.worker import Worker
-from tests.booru_ml.pipeline.fakes import FakeDecoders, FakeEngine
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promotions")]
 State, Priority = AnalysisJob.State, AnalysisJob.Priority
@@ -204,22 +199,6 @@ def test_old_posts_are_looked_at_again_and_again_after_a_rollback(candidate, upl
     assert list(waiting.values_list("post_id", "pipeline_version")) == [(first.post_id, old)]
 
 
-@pytest.fixture
-def unheard(monkeypatch):
-    """Promotes as another process does: this one trusts what it knows for a moment longer."""
-
-    def promote(new: ModelVersion) -> Promotion:
-        monkeypatch.setattr(registry, "LOOK_SECONDS", 60.0)
-        registry.forget()
-        registry.wanted()
-        known = registry._known
-        row = promotions.promote(version=new.version)
-        monkeypatch.setattr(registry, "_known", known)
-        return row
-
-    return promote
-
-
 def test_whoever_has_not_heard_of_a_promotion_yet_does_not_end_its_backfill(candidate, upload, unheard):
     upload()
     AnalysisJob.objects.update(pipeline_version=registry.pipeline_version(), state=State.DONE, finished_at=Now())
@@ -236,129 +215,6 @@ def test_no_reanalyse_leaves_old_posts_alone_and_another_backfill_is_not_pushed_
     assert not Promotion.objects.exists()
     promotions.promote(version=row.version, reanalyse=False)
     assert Backfill.objects.get().limit == 5
-
-
-# --- Workers
-
-
-class Versioned(FakeEngine):
-    def __init__(self, version: str) -> None:
-        super().__init__()
-        self.version, self.closed = version, False
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@pytest.fixture
-def worker(monkeypatch):
-    """A worker whose networks are their version; ``refused`` selections cannot be loaded."""
-    monkeypatch.setattr("booru_ml.conf.sinks", lambda: ())
-    monkeypatch.setattr(engines, "RETRY_SECONDS", 0.0)
-
-    class Wired(Worker):
-        refused: set[str]
-
-    found = Wired(engine=FakeEngine, decoders=FakeDecoders)
-    found.refused = set()
-
-    def load(selection: registry.Selection) -> Versioned:
-        if selection.version in found.refused:
-            raise CheckpointError(f"{selection.version} is not on this machine")
-        return Versioned(selection.version)
-
-    found.models = engines.Models(load)
-    return found
-
-
-def drain_until(worker: Worker, done) -> None:
-    patience = time.monotonic() + 10
-    while not done():
-        assert time.monotonic() < patience
-        worker.drain()
-        time.sleep(0.01)
-
-
-def test_a_worker_goes_over_between_batches_without_a_restart(worker, candidate, upload):
-    upload()
-    worker.drain()
-    old = worker.models._engine
-    row = promotions.promote(version=candidate().version, reanalyse=False)
-    drain_until(worker, lambda: worker.models.version == row.pipeline_version)
-    upload()
-    worker.drain()
-    done = AnalysisJob.objects.order_by("pk").values_list("state", "pipeline_version")
-    assert list(done) == [(State.DONE, old.version), (State.DONE, row.pipeline_version)]
-    assert old.closed
-    assert WorkerRow.objects.get().pipeline_version == row.pipeline_version
-    promotions.rollback(reanalyse=False)
-    drain_until(worker, lambda: worker.models.version == old.version)
-
-
-def test_a_worker_that_cannot_load_it_works_on_and_says_so(worker, candidate, upload):
-    upload()
-    worker.drain()
-    old = worker.models.version
-    row = promotions.promote(version=candidate().version, reanalyse=False)
-    worker.refused = {row.pipeline_version}
-    drain_until(worker, lambda: worker.models.behind)
-    said = WorkerRow.objects.get()
-    assert "not on this machine" in said.behind
-    assert (said.fault, said.pipeline_version) == ("", old)
-    backfilled, fresh = upload(), upload()
-    AnalysisJob.objects.filter(post=backfilled).update(priority=Priority.BACKFILL)
-    worker.drain()
-    # The upload is analysed by the former models, and waits for the promoted ones; the old post waits for those alone.
-    wanted = {
-        (fresh.pk, State.DONE, old),
-        (fresh.pk, State.QUEUED, row.pipeline_version),
-        (backfilled.pk, State.QUEUED, row.pipeline_version),
-    }
-    rows = AnalysisJob.objects.filter(post__in=[fresh, backfilled])
-    assert set(rows.values_list("post_id", "state", "pipeline_version")) == wanted
-    worker.refused = set()
-    drain_until(worker, lambda: not AnalysisJob.objects.unfinished().exists())
-    assert not WorkerRow.objects.get().behind
-    assert rows.filter(state=State.DONE, pipeline_version=row.pipeline_version).count() == 2
-
-
-def test_a_worker_in_the_midst_of_its_work_leaves_old_posts_to_models_promoted_meanwhile(
-    worker, candidate, upload, unheard
-):
-    upload()
-    worker.drain()
-    old = worker.models.version
-    row = unheard(candidate())
-    outbox.write_old({job.post_id: job.content_key for job in AnalysisJob.objects.all()}, version=row.pipeline_version)
-    fresh = upload()
-    AnalysisJob.objects.filter(post=fresh).update(pipeline_version=row.pipeline_version)
-    worker._runner.drain(max_seconds=5)
-    rows = AnalysisJob.objects.filter(pipeline_version=row.pipeline_version)
-    assert set(rows.values_list("state", flat=True)) == {State.QUEUED}
-    assert rows.count() == 2
-    assert AnalysisJob.objects.get(post=fresh, state=State.DONE).pipeline_version == old
-
-
-def test_a_worker_that_starts_without_the_promoted_folder_takes_the_former_models(worker, candidate, upload):
-    old = registry.pipeline_version()
-    row = candidate()
-    promotions.promote(version=row.version, reanalyse=False)
-    upload()
-    shutil.rmtree(row.folder)
-    assert worker.drain() == 1
-    assert worker.models.version == old
-    assert row.folder in WorkerRow.objects.get().behind
-    assert AnalysisJob.objects.get(state=State.DONE).pipeline_version == old
-
-
-def test_a_lagging_worker_does_not_close_a_job_that_only_the_promoted_models_can_answer(upload):
-    post = upload()
-    AnalysisJob.objects.update(pipeline_version="old@1", state=State.DONE, finished_at=Now())
-    AnalysisJob.objects.create(post=post, content_key=AnalysisJob.objects.get().content_key, pipeline_version="new@2")
-    assert leases.claim(limit=4, version="old@1", lags=lambda sure: "new@2") == []
-    left = AnalysisJob.objects.get(pipeline_version="new@2")
-    assert (left.state, left.priority) == (State.QUEUED, Priority.BACKFILL)
-    assert [job.pk for job in leases.claim(limit=4, version="new@2")] == [left.pk]
 
 
 def test_thresholds_and_spaces_are_those_of_the_networks_that_run(candidate):
