@@ -113,7 +113,7 @@ class SplitBody(StrictSerializer):
 
 
 class ChangesQuery(StrictSerializer):
-    subject = serializers.IntegerField(**KEY, required=False, help_text="Only changes of this one.")
+    subject = serializers.IntegerField(**KEY, required=False, help_text="Only changes that concern this one.")
 
 
 class ChangeSerializer(serializers.Serializer[Any]):

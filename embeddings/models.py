@@ -241,6 +241,7 @@ class Change(models.Model):
 
     verb = models.CharField(max_length=14, choices=Verb)
     subject_id = models.BigIntegerField(db_index=True, help_text="of the subject, which may be gone by now")
+    other_id = models.BigIntegerField(null=True, help_text="of the second subject of a merge or split")
     name = models.CharField(max_length=200, help_text="the subject's name at that time")
     category = models.CharField(max_length=10, choices=Subject.Category)
     actor = models.ForeignKey(
@@ -254,6 +255,11 @@ class Change(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name = "gallery change"
+        indexes = [
+            models.Index(
+                fields=["other_id"], name="booru_embeddings_of_other", condition=models.Q(other_id__isnull=False)
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_verb_display()} {self.name}"

@@ -139,9 +139,9 @@ def hit_views(hits: Sequence[Hit], *, name: str, viewer: Any) -> list[HitView]:
 
 
 def changes(*, subject_id: int | None = None) -> QuerySet[Change, Change]:
-    """The history of the gallery, the latest first, with what its rows name already fetched."""
+    """The history of the gallery or of one subject, the latest first, with what its rows name already fetched."""
     rows = Change.objects.select_related("actor", "undone_by").order_by("-id")
-    return rows if subject_id is None else rows.filter(subject_id=subject_id)
+    return rows if subject_id is None else rows.filter(Q(subject_id=subject_id) | Q(other_id=subject_id))
 
 
 def sentence(change: Change) -> str:

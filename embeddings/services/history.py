@@ -48,6 +48,7 @@ def note(verb: str, about: Subject, delta: Delta, *, actor: Any, revision: int, 
     return Change.objects.create(
         verb=verb,
         subject_id=about.pk,
+        other_id=next(iter(concerned(delta) - {about.pk}), None),
         name=about.name,
         category=about.category,
         actor=actor,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
+from django.db import connection
 from django.test import Client
 
 from embeddings import services
@@ -39,6 +43,15 @@ def send(browser: Client, path: str, body=None):
     return browser.post(API + path, body or {}, content_type="application/json")
 
 
+def verbs(browser: Client, subject: Subject):
+    rows = browser.get(f"{API}gallery/changes/?subject={subject.pk}").json()["results"]
+    return [row["verb"] for row in rows]
+
+
+def refs_of(posts):
+    return [SupportRef(item.pk) for item in posts]
+
+
 def refs(posts):
     return [{"post": item.pk} for item in posts]
 
@@ -71,7 +84,7 @@ def test_enrol_disabled_try_enable_and_undo(staff, board):
 
 
 def test_merge_and_split(staff, board):
-    miku = services.enrol(name="miku", posts=[SupportRef(item.pk) for item in board["examples"]], actor=None)
+    miku = services.enrol(name="miku", posts=refs_of(board["examples"]), actor=None)
     some = list(miku.supports.values_list("pk", flat=True)[:2])
     split = send(staff, f"characters/{miku.pk}/split/", {"name": "snow miku", "supports": some})
     assert (split.status_code, split.json()["name"], split.json()["support_count"]) == (201, "snow_miku", 2)
@@ -79,6 +92,21 @@ def test_merge_and_split(staff, board):
     assert merged.json()["support_count"] == 4
     assert not Subject.objects.filter(name="snow_miku").exists()
     assert Change.objects.first().actor is not None
+
+
+def test_a_merge_and_a_split_are_in_the_history_of_both(staff, board):
+    miku = services.enrol(name="miku", posts=refs_of(board["examples"]), actor=None)
+    some = list(miku.supports.values_list("pk", flat=True)[:2])
+    snow = services.split(subject_id=miku.pk, support_ids=some, name="snow miku", actor=None)
+    services.merge(subject_id=snow.pk, into_id=miku.pk, actor=None)
+    services.undo(change_id=Change.objects.latest("pk").pk, actor=None)
+    assert verbs(staff, miku) == ["undo", "merge", "split", "enrol"]
+    assert verbs(staff, snow) == ["undo", "merge", "split"]
+    assert verbs(staff, Subject.objects.get(name="rin")) == ["enrol"]
+
+    Change.objects.update(other_id=None)  # as rows were written before there was the column
+    import_module("embeddings.migrations.0007_change_other_id").fill(apps, connection.schema_editor())
+    assert verbs(staff, snow) == ["undo", "merge", "split"]
 
 
 def test_health_lists_what_may_be_mislabelled(staff):
