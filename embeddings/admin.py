@@ -11,6 +11,7 @@ A host may offer enrolment from its own list of posts::
 from __future__ import annotations
 
 import re
+from functools import reduce
 from typing import Any
 from urllib.parse import urlencode
 
@@ -163,6 +164,11 @@ class SubjectAdmin(SubjectPages, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subject]:
         return selectors.subjects().order_by(*self.get_ordering(request) or ["category", "name"])
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Subject], search_term: str
+    ) -> tuple[QuerySet[Subject], bool]:
+        return reduce(selectors.bearing, search_term.split(), queryset), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["category"] if obj else []

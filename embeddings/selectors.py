@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
+from booru_ml import vocabulary
 from booru_ml.errors import CheckpointError, NotFound
 from booru_ml.host.loader import host
 from booru_ml.types import Box, PostFacts
@@ -75,10 +77,16 @@ def subjects(
     if category:
         rows = rows.filter(category=category)
     if search:
-        rows = rows.filter(name__icontains=search.strip().replace(" ", "_"))
+        rows = bearing(rows, search)
     if enabled is not None:
         rows = rows.filter(enabled=enabled)
     return rows.order_by("name", "id")
+
+
+def bearing(rows: QuerySet[Subject, Subject], part: str) -> QuerySet[Subject, Subject]:
+    """Those whose name has this part, in whatever case."""
+    # An expression, for SQLite's LIKE knows the case of ASCII letters alone.
+    return rows.filter(name__iregex=re.escape(vocabulary.spelt(part)))
 
 
 def subject(subject_id: int, *, category: str | None = None) -> Subject:

@@ -40,6 +40,24 @@ def test_subjects_are_listed_with_their_counts(staff):
     assert '<td class="field-pictures">3</td>' in page
 
 
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("ÉCLAIR", ["Éclair_blanc"]),
+        ("e\u0301clair", ["Éclair_blanc"]),
+        ("blanc éc", ["Éclair_blanc"]),
+        ("ДИВА", ["дива"]),
+        ("MIKU", ["miku_(v4x)"]),
+        ("(v4x)", ["miku_(v4x)"]),
+        ("mik.", []),
+    ],
+)
+def test_a_character_is_found_by_parts_of_its_name_in_whatever_case(staff, search, found):
+    for name in ("Éclair_blanc", "дива", "miku_(v4x)"):
+        enrolled(name, [Artist().character()])
+    assert [row.name for row in staff.get(LIST, {"q": search}).context["cl"].queryset] == found
+
+
 def test_a_character_is_enrolled_by_the_form(staff):
     draw = Artist()
     shown, group = post(), seen(draw.character(), faces=[draw.character(), draw.character()])

@@ -47,6 +47,13 @@ def test_a_character_is_enrolled_and_listed(enroller):
     assert call(client_of(user()), "get", f"artists/{made['id']}/")[0] == 404
 
 
+def test_a_name_is_searched_in_whatever_case(enroller):
+    enrolled("Éclair_blanc", [Artist().character()])
+    for search in ("éclair b", "ÉCLAIR_B", "e\u0301CLAIR"):
+        _, page = call(enroller, "get", f"characters/?search={search}")
+        assert [item["name"] for item in page["results"]] == ["Éclair_blanc"]
+
+
 def test_lists_are_narrowed_and_counted(enroller):
     draw = Artist()
     miku = enrolled("miku", [draw.character(), draw.character()])
