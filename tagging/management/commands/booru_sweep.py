@@ -53,7 +53,8 @@ class Command(BooruCommand):
             if subject is None:
                 raise CommandError(f"There is no {options['category']} {name}; enrol it first (booru_enrol).")
             return sweeps.begin(subject_id=subject.pk, threshold=options["threshold"])
-        latest = Sweep.objects.filter(category=options["category"], name__iexact=clean_name(name)).first()
+        known = subject.name if subject else clean_name(name)
+        latest = Sweep.objects.filter(category=options["category"], name__iexact=known).first()
         if latest is None:
             raise CommandError(f"Nobody has looked for {name} yet.")
         return TURNS[options["turn"]](sweep_id=latest.pk)
