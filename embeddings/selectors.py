@@ -83,7 +83,7 @@ def subjects(
     return rows.order_by("name", "id")
 
 
-def bearing(rows: QuerySet[Subject, Subject], part: str) -> QuerySet[Subject, Subject]:
+def bearing(rows: QuerySet[Any], part: str) -> QuerySet[Any]:
     """Those whose name has this part, in whatever case."""
     # An expression, for SQLite's LIKE knows the case of ASCII letters alone.
     return rows.filter(name__iregex=re.escape(vocabulary.spelt(part)))
