@@ -68,7 +68,7 @@ class Suggestion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["post", "category", "name"], name="booru_tagging_one_suggestion"),
         ]
-        indexes = [models.Index(fields=["state", "category", "-score"], name="booru_tagging_by_state")]
+        indexes = [models.Index(fields=["state", "-id"], name="booru_tagging_by_state")]
         permissions = [("decide_suggestion", "Can accept and reject suggestions on any post")]
 
     def __str__(self) -> str:

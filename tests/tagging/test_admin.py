@@ -1,4 +1,6 @@
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tagging.models import Suggestion, TagDecision
@@ -32,6 +34,19 @@ def test_moderators_accept_reject_and_undo_in_bulk():
     assert "3 undone." in undone.text
     assert set(Suggestion.objects.values_list("state", flat=True)) == {"suggested"}
     assert not picture.tags.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="without statistics a plan is known of SQLite alone")
+def test_a_list_of_one_state_is_not_sorted():
+    row, client = suggestion(post()), staff()
+    with CaptureQueriesContext(connection) as asked:
+        client.get(f"{reverse(LIST)}?state__exact={row.state}")
+    (listed,) = (query["sql"] for query in asked.captured_queries if query["sql"].endswith('."id" DESC'))
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {listed}")
+        plan = [line for *_, line in cursor.fetchall()]
+    assert "USING INDEX booru_tagging_by_state (state=?)" in plan[0]
+    assert not any("ORDER BY" in line for line in plan)
 
 
 def test_staff_without_the_permission_only_read():
