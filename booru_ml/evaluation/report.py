@@ -16,6 +16,7 @@ from PIL import Image
 from booru_ml.disk import whole
 from booru_ml.evaluation import scores
 from booru_ml.evaluation.answers import Answers, Table
+from booru_ml.evaluation.lettering import label
 from booru_ml.nn.survey import read_picture
 
 if TYPE_CHECKING:
@@ -56,12 +57,8 @@ def _of_one(found: Findings) -> list[str]:
     table = np.zeros((len(answers.classes), len(answers.classes)))
     np.add.at(table, (answers.truth, answers.said), 1)
     small = len(answers.classes) <= LARGEST
-    confusion = (
-        _image(_matrix(table, answers.classes, "said", "true")) if small else _confusions(table, answers.classes)
-    )
-    pairs = [
-        _section(title, _image(_matrix(found.pairs[title], answers.classes, "", ""))) for title in found.pairs if small
-    ]
+    confusion = _matrix(table, answers.classes, "said", "true") if small else _confusions(table, answers.classes)
+    pairs = [_section(title, _matrix(found.pairs[title], answers.classes, "", "")) for title in found.pairs if small]
     return [
         _section("What is taken for what", confusion),
         *pairs,
@@ -90,7 +87,7 @@ def _reliability(answers: Answers) -> Figure:
     return figure
 
 
-def _matrix(table: Table, classes: Sequence[str], across: str, down: str) -> Figure:
+def _matrix(table: Table, classes: Sequence[str], across: str, down: str) -> str:
     """Counts, coloured by their share of the row, or shares, coloured as they are."""
     from matplotlib.figure import Figure
 
@@ -100,20 +97,13 @@ def _matrix(table: Table, classes: Sequence[str], across: str, down: str) -> Fig
     counts = bool(np.nanmax(table) > 1)
     shade = table / np.maximum(1, table.sum(axis=1, keepdims=True)) if counts else table
     axes.imshow(shade, cmap="Blues", vmin=0 if counts else 0.5, vmax=1)
-    places, names = range(len(classes)), drawable(classes)
-    axes.set_xticks(places, names, rotation=90)
-    axes.set_yticks(places, names)
+    numbers = label(axes, classes)
     axes.set(xlabel=across, ylabel=down)
     for row, column in zip(*np.nonzero(np.nan_to_num(table)), strict=True):
         text = str(int(table[row, column])) if counts else f"{table[row, column]:.2f}"[1:].replace(".00", "1")
         colour = "white" if shade[row, column] > (0.5 if counts else 0.8) else "#333"
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    return figure
-
-
-def drawable(names: Sequence[str]) -> list[str]:
-    """matplotlib takes what stands between two dollars for mathematics, and names of classes may."""
-    return [name.replace("$", r"\$") for name in names]
+    return _image(figure) + "".join(f"<p>{number} {escape(name)}</p>" for name, number in numbers.items())
 
 
 def _image(figure: Figure) -> str:

@@ -14,7 +14,7 @@ from sklearn import metrics
 
 from booru_ml.checkpoint.heads import HeadKind, Label
 from booru_ml.disk import whole
-from booru_ml.evaluation.report import drawable
+from booru_ml.evaluation.lettering import label
 from booru_ml.evaluation.scores import FEW, MANY
 from booru_ml.training.runs import Curve, write_table
 from booru_ml.training.tasks import Targets, Task, table
@@ -151,8 +151,7 @@ def draw_pairs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
                 if not np.isnan(value):
                     # Dark ground below the middle of the scale.
                     axes.text(across, down, f"{value:.2f}", ha="center", va="center", color="kw"[int(value < 0.75)])
-        axes.set_xticks(range(len(names)), drawable(names), rotation="vertical")
-        axes.set_yticks(range(len(names)), drawable(names))
+        label(axes, names)
 
 
 def _write_confusion(folder: Path, tested: Tested) -> None:
@@ -165,9 +164,8 @@ def _write_confusion(folder: Path, tested: Tested) -> None:
     if len(counts) > MOST_DRAWN:
         return
     with _drawing(folder / "confusion.png") as (axes,):
-        metrics.ConfusionMatrixDisplay(counts, display_labels=drawable(tested.names)).plot(
-            ax=axes, colorbar=False, xticks_rotation="vertical", include_values=len(counts) <= FEW_DRAWN
-        )
+        metrics.ConfusionMatrixDisplay(counts).plot(ax=axes, colorbar=False, include_values=len(counts) <= FEW_DRAWN)
+        label(axes, tested.names)
 
 
 def _write_roc(folder: Path, tested: Tested) -> None:
