@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from booru_ml.errors import InvalidInput
+from booru_ml.types import PixelArray
 
 Table = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -63,6 +64,20 @@ class Answers:
     def saying(self, chances: Table) -> Self:
         """The same pictures, other answers."""
         return replace(self, chances=chances)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """``answers`` are what the figures come from; ``figures`` stand in the JSON as they are, ``notes`` are for people
+    only; ``unreadable``: pictures left out; ``frame``: what was looked at for a row, where that is not the file;
+    ``pairs``: tables of classes by classes for the report, by title."""
+
+    answers: Answers
+    unreadable: int = 0
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    frame: Callable[[int], PixelArray] | None = None
+    pairs: Mapping[str, Table] = field(default_factory=dict)
 
 
 def numbered(labels: Sequence[str], classes: Sequence[str], what: str) -> Index:

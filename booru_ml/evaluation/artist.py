@@ -13,10 +13,10 @@ from booru_ml.checkpoint.heads import Statistic
 from booru_ml.errors import CheckpointError, InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
-from booru_ml.evaluation.answers import Answers, Table
+from booru_ml.evaluation.answers import Answers, Findings, Table
 from booru_ml.evaluation.intervals import Interval
 from booru_ml.evaluation.linear import learned
-from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import columns, frames_of, gather
 from booru_ml.progress import track
 from booru_ml.training import manifest

@@ -14,8 +14,8 @@ from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import linear, scores, softmax
-from booru_ml.evaluation.answers import Answers, Index, numbered
-from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.answers import Answers, Findings, Index, numbered
+from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import Material, ask, gather
 from booru_ml.training import manifest
 from booru_ml.training.manifest import Sample

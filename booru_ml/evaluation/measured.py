@@ -5,35 +5,20 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation import report
+from booru_ml.evaluation.answers import Findings
 from booru_ml.evaluation.intervals import RESAMPLES, Interval, Metric, bootstrap
 from booru_ml.evaluation.task import Answer, Options, Say, Task, natural, positive
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Checkpoint
-    from booru_ml.evaluation.answers import Answers, Table
-    from booru_ml.types import PixelArray
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """``answers`` are what the figures come from; ``figures`` stand in the JSON as they are, ``notes`` are for people
-    only; ``unreadable``: pictures left out; ``frame``: what was looked at for a row, where that is not the file;
-    ``pairs``: tables of classes by classes for the report, by title."""
-
-    answers: Answers
-    unreadable: int = 0
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    frame: Callable[[int], PixelArray] | None = None
-    pairs: Mapping[str, Table] = field(default_factory=dict)
 
 
 class Measured(Task):
@@ -66,8 +51,6 @@ class Measured(Task):
         """What the checkpoint says of the pictures. Raises ``BooruError``."""
 
     def ask(self, options: Options, say: Say) -> Answer:
-        from booru_ml.evaluation import report
-
         checkpoint = load(options["model"], options["threads"])
         found = self.find(checkpoint, options, say)
         told = bootstrap(found.answers, self.metrics, resamples=options["resamples"], seed=options["seed"])

@@ -12,10 +12,10 @@ import numpy as np
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
-from booru_ml.evaluation.answers import Answers, numbered
+from booru_ml.evaluation.answers import Answers, Findings, numbered
 from booru_ml.evaluation.degrade import GRADES, degrade
 from booru_ml.evaluation.grading import LOOKS, Graded, cross_validated, grey, inputs_of, tracked
-from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import Change, Material, ask, frames_of, gather
 from booru_ml.nn.survey import read_picture
 from booru_ml.training import manifest

@@ -10,9 +10,9 @@ import numpy as np
 
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import scores
-from booru_ml.evaluation.answers import Answers, numbered
+from booru_ml.evaluation.answers import Answers, Findings, numbered
 from booru_ml.evaluation.folds import nearest_other
-from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import ask, gather
 from booru_ml.training import manifest
 from booru_ml.types import Rating

@@ -15,14 +15,13 @@ from PIL import Image
 
 from booru_ml.disk import whole
 from booru_ml.evaluation import scores
-from booru_ml.evaluation.answers import Answers, Table
+from booru_ml.evaluation.answers import Answers, Findings, Table
 from booru_ml.evaluation.lettering import label
 from booru_ml.nn.survey import read_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from booru_ml.evaluation.measured import Findings
     from booru_ml.types import PixelArray
 
 WORST = 24

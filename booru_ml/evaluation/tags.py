@@ -11,9 +11,9 @@ import numpy as np
 from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import calibration, scores
-from booru_ml.evaluation.answers import Answers, Table
+from booru_ml.evaluation.answers import Answers, Findings, Table
 from booru_ml.evaluation.folds import nearest_other
-from booru_ml.evaluation.measured import Findings, Measured
+from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import ask, gather
 from booru_ml.training import manifest
 from booru_ml.training.tasks import Marks, judged, known, settled, tag

@@ -11,8 +11,7 @@ import pytest
 
 from booru_ml.checkpoint.heads import Label
 from booru_ml.evaluation import report
-from booru_ml.evaluation.answers import Answers
-from booru_ml.evaluation.measured import Findings
+from booru_ml.evaluation.answers import Answers, Findings
 from booru_ml.training import reports
 from booru_ml.training.tasks import TASKS
 
