@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from argparse import ArgumentParser
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.management.base import CommandError
 
 from booru_ml.management.base import BooruCommand
 from booru_ml.training import arguments
-
-if TYPE_CHECKING:
-    from booru_ml.checkpoint import Checkpoint
-    from booru_ml.training.manifest import Sample
 
 THIRDS = ("upper", "middle", "lower")
 STATISTICS = ["moments", "correlations"]
@@ -137,11 +131,7 @@ class Command(BooruCommand):
             elif task == "average":
                 self._average(options["base"], options["out"])
             elif options.get("into") is not None:
-                from booru_ml.checkpoint import Checkpoint
-
-                known = inspect.signature(getattr(self, f"_{task}")).parameters
-                told = options if task != "quality" else {k: v for k, v in options.items() if k in known}
-                getattr(self, f"_{task}")(Checkpoint.load(options["into"]), **told)
+                self._fit(task, options)
             elif options["dry_run"]:
                 self._check(task, options)
             else:
@@ -171,133 +161,11 @@ class Command(BooruCommand):
         written = average([Checkpoint.load(base) for base in bases], out)
         self.stdout.write(f"{written.version} written into {written.path}. Fit its heads next.")
 
-    def _whitening(self, checkpoint: Checkpoint, *, head: str, kind: str, dry_run: bool, **options: Any) -> None:
-        from booru_ml.training import vectors
+    def _fit(self, task: str, options: dict[str, Any]) -> None:
+        from booru_ml.training import fits
 
-        said: dict[str, Any] = {"kind": kind, "dim": options["dim"], "projected": True}
-        if options["stages"]:
-            said |= {"stages": options["stages"], "regions": options["regions"]}
-        if options["statistics"] != STATISTICS[:1]:
-            said |= {"statistics": options["statistics"], "widest": options["widest"]}
-        declared = vectors.declare(head, said)
-        to_fit = self._to_fit(options)
-        if not to_fit:
-            raise CommandError("Name at least one folder after --data or --faces.")
-        module = vectors.untaught(checkpoint, declared, to_fit)
-        sets = vectors.look(checkpoint, to_fit, module)
-        if options["unlabelled"]:
-            sets = [vectors.unlabelled(one) for one in sets]
-        shrink = options["shrink"]
-        if shrink is None and options["unlabelled"]:
-            raise CommandError("Without labels nothing can be tested; give --shrink.")
-        if shrink is None:
-            found = list(self._told(vectors.trials(sets, dim=options["dim"])))
-            shrink = vectors.best_shrink(found)
-            self.stdout.write(f"chosen: shrinkage {shrink}")
-        tested = vectors.look(checkpoint, self._to_test(options), module)
-        list(self._told(vectors.tests(sets, tested, dim=options["dim"], shrink=shrink)))
-        tensors = vectors.head(declared, module, sets, shrink=shrink)
-        if not dry_run:
-            self._write(checkpoint, head, said, tensors)
-
-    def _told(self, trials: Any) -> Any:
-        for trial in trials:
-            self.stdout.write(str(trial))
-            yield trial
-
-    def _to_fit(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
-        from booru_ml.training import manifest
-
-        sets = {}
-        names = manifest.called((*options["data"], *options["faces"]))
-        for faces in (False, True):
-            for folder in options["faces" if faces else "data"]:
-                found = manifest.read(
-                    folder, label=options["label"], group=options["group"], split="train", faces=faces
-                )
-                kept = manifest.at_most(found, options["most"]) if options["most"] else found
-                sets[f"{names[folder]}, faces" if faces else names[folder]] = kept
-        return sets
-
-    def _to_test(self, options: dict[str, Any]) -> dict[str, list[Sample]]:
-        from booru_ml.training import manifest
-
-        label, group = (options[f"test_{name}"] or options[name] for name in ("label", "group"))
-        return {
-            name: manifest.read(folder, label=label, group=group, split="test")
-            for folder, name in manifest.called(options["test"]).items()
-        }
-
-    def _quality(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        data: list[Path],
-        finished: list[Path],
-        head: str,
-        inputs: list[str],
-        most: int | None,
-        ridge: float,
-        dry_run: bool,
-    ) -> None:
-        from booru_ml.training import manifest, quality
-
-        if not data:
-            raise CommandError("Name at least one folder of graded drawings after --data.")
-        found = []
-        for folder in data:
-            graded = quality.drawings(folder)
-            found += manifest.evenly(graded, most) if most else graded
-        for folder in finished:
-            found += quality.finished(folder, most=max(1, len(found) // 8))
-        looks = quality.look(checkpoint, found, inputs=inputs)
-        result = quality.cross_validate(looks, ridge=ridge)
-        self.stdout.write("Artists and characters that the head was not fitted on:")
-        for name, agreed in result.held_out.items():
-            same = f"  same grade as without: {result.steady[name]:.3f}" if name in result.steady else ""
-            self.stdout.write(f"  {name}: {agreed}{same}")
-        for artist, share in result.finished.items():
-            self.stdout.write(f"  finished ones of {artist} called finished: {share:.3f}")
-        said, tensors, labels = quality.head(head, quality.train(looks, ridge=ridge), inputs)
-        if not dry_run:
-            self._write(checkpoint, head, said, tensors, labels=labels)
-
-    def _faces(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        head: str,
-        stages: list[int],
-        hidden: list[int],
-        dry_run: bool,
-        **options: Any,
-    ) -> None:
-        from booru_ml.checkpoint import Head, HeadKind
-        from booru_ml.training import faces
-        from booru_ml.training.heatmap import CHANNELS, Recipe
-
-        material = faces.gather(options["data"], options["crops"], most=options["most"])
-        seen = faces.look(checkpoint, material, count=options["scenes"], stages=stages)
-        channels = {stage: int(maps.shape[1]) for stage, maps in zip(stages, seen["scenes"].maps, strict=True)}
-        declared = Head(head, HeadKind.HEATMAP, stages=tuple(stages), hidden=tuple(hidden), channels=CHANNELS)
-        module = faces.train(declared, seen["scenes"], channels=channels, recipe=Recipe(epochs=options["epochs"]))
-        threshold, figures = faces.examine(module, seen)
-        self.stdout.write(f"Characters that the head was not fitted on, score {threshold:g} or more:")
-        for name, found in figures.items():
-            self.stdout.write(f"  {name}: {found}")
-        said, tensors = faces.head(head, module, stages, hidden)
-        if not dry_run:
-            settings = asdict(checkpoint.faces) | {"detector": "heatmap", "threshold": threshold}
-            self._write(checkpoint, head, said, tensors, faces=settings)
-
-    def _write(self, checkpoint: Checkpoint, head: str, said: dict[str, Any], tensors: Any, **more: Any) -> None:
-        from booru_ml.nn.verification import verify
-        from booru_ml.nn.writing import set_heads
-
-        def check(written: Checkpoint) -> None:
-            verify(written)
-
-        written = set_heads(checkpoint, {head: said}, tensors, check=check, **more)
-        self.stdout.write(self.style.SUCCESS(f"{written.version}: head {head} written into {written.path}"))
-        if stale := [other.name for other in written.heads.values() if head in other.inputs]:
-            self.stdout.write(self.style.WARNING(f"These see it, so fit them again: {', '.join(stale)}"))
+        if written := fits.fit(task, options, self.stdout.write):
+            head = options["head"]
+            self.stdout.write(self.style.SUCCESS(f"{written.version}: head {head} written into {written.path}"))
+            if stale := [other.name for other in written.heads.values() if head in other.inputs]:
+                self.stdout.write(self.style.WARNING(f"These see it, so fit them again: {', '.join(stale)}"))
