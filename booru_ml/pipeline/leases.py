@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 State = AnalysisJob.State
 
-SMALLEST_SHARE = 4
-"""Rows that are not divided further: a batch has costs of its own, and a forward takes as many on a CPU."""
+SMALLEST_SHARE = 2
+"""Rows that are not divided further: a batch has costs of its own, and a forward of a single row is the dearest."""
 
 
 def any_ready() -> bool:
