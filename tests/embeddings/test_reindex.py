@@ -8,10 +8,10 @@ from django.core.management import CommandError, call_command
 
 from embeddings import similar, upkeep
 from embeddings.index import snapshots
-from tests.embeddings import test_upkeep
+from tests.embeddings import large
 from tests.embeddings.factories import VERSION, Artist, seen
 
-board, large_soon = test_upkeep.board, test_upkeep.large_soon
+board, large_soon = large.board, large.large_soon
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -28,8 +28,8 @@ def test_it_writes_what_a_process_starts_from(board, capsys):
     )
     assert f"building pictures: {len(board)}/{len(board)}" in capsys.readouterr().err
     space = similar.spaces[VERSION, "picture"]
-    with test_upkeep.vectors_read() as read:
-        assert test_upkeep.nearly(test_upkeep.answers(space, board), test_upkeep.truth(board))
+    with large.vectors_read() as read:
+        assert large.nearly(large.answers(space, board), large.truth(board))
     assert read == []
 
 
