@@ -15,7 +15,7 @@ from booru_ml.evaluation.answers import Answers, Findings
 from booru_ml.training import reports
 from booru_ml.training.tasks import TASKS
 
-matplotlib = pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.torch
 NAMES = ["miku", "初音ミク", "$_$", "⌣_⌣"]
 
 
