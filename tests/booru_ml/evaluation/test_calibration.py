@@ -12,7 +12,7 @@ import pytest
 from booru_ml.checkpoint import Checkpoint, HeadKind, pin
 from booru_ml.errors import CheckpointError, InvalidInput
 from booru_ml.evaluation import calibration, softmax
-from tests.booru_ml.evaluation.test_command import evaluate, rewritten
+from tests.booru_ml.evaluation.commands import evaluate, rewritten
 from tests.booru_ml.training import folders
 
 pytestmark = pytest.mark.torch
