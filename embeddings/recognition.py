@@ -98,6 +98,7 @@ def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
     Raises ``ValueError`` where the queries are of another length than the gallery's vectors.
     """
     supports, least = snapshot.supports, bar(snapshot.calibration)
+    guess = snapshot.calibration == Calibration()
     answers = []
     for places, found in prototypes.weigh_likely(queries, supports, snapshot.calibration):
         best = _best(found.chances[0], found.standard[0], config().SUGGESTIONS_PER_SUBJECT)
@@ -120,6 +121,7 @@ def compare(queries: FloatArray, snapshot: Snapshot) -> list[list[Match]]:
                     known=rank == 0 and chance >= least,
                     nearest_post_ids=tuple(dict.fromkeys(posts[int(item)] for item in near)),
                     gallery_revision=snapshot.revision[0],
+                    guess=guess,
                 )
             )
         answers.append(matches)

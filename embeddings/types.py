@@ -26,8 +26,9 @@ class SupportRef:
 class Match:
     """How well one subject fits one picture.
 
-    ``probability`` (0–1) is calibrated, ``similarity`` (-1–1) the raw score, ``margin`` its lead over the best rival
-    (or over a stranger's level) in standard deviations. ``known`` is False where the honest answer is "unknown"; such
+    ``probability`` (0–1) is calibrated, but for a ``guess``: by an encoder that says nothing of its similarities.
+    ``similarity`` (-1–1) is the raw score, ``margin`` its lead over the best rival (or over a stranger's level) in
+    standard deviations. ``known`` is False where the honest answer is "unknown"; such
     matches are candidates to show, never to apply. ``face`` and ``box`` say which face spoke, None for the whole
     picture. ``nearest_post_ids`` are the support pictures that look most alike, the nearest first.
     """
@@ -44,6 +45,7 @@ class Match:
     box: Box | None = None
     nearest_post_ids: tuple[Any, ...] = ()
     gallery_revision: int = 0
+    guess: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,8 @@ def _recognised(matches: Iterable[Match], model_version: str, per_subject: int) 
             "nearest": [str(post_id) for post_id in match.nearest_post_ids],
             "face": match.face,
         }
+        if match.guess:
+            evidence["guess"] = True
         if box := match.box:
             evidence["box"] = [round(side, 4) for side in (box.x, box.y, box.width, box.height)]
         score = _unit(match.probability)

@@ -34,7 +34,8 @@ def why(*, score: float, evidence: Mapping[str, Any], model_version: str) -> str
 def _prototype(score: float, evidence: Mapping[str, Any]) -> str:
     count = evidence.get("supports") or 0
     what = "This face looks" if evidence.get("face") is not None else "The picture looks"
-    sentence = f"{what} like {count} enrolled picture{'s' * (count != 1)}: {score:.0%} sure"
+    sure = "guessed by a model without a calibration" if evidence.get("guess") else "sure"
+    sentence = f"{what} like {count} enrolled picture{'s' * (count != 1)}: {score:.0%} {sure}"
     if isinstance(margin := evidence.get("margin"), float | int):
         sentence += next(words for least, words in MARGINS if not margin < least)
     if nearest := evidence.get("nearest"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from booru_ml.types import Category
-from embeddings import calibration, recognition, services
+from embeddings import calibration, gallery, recognition, services
 from embeddings.chances import Calibration
 from embeddings.models import Support
 from embeddings.types import Match, SupportRef
@@ -92,6 +92,16 @@ def test_the_lowest_bar_is_that_of_the_kind_that_names_first(settings, monkeypat
     assert recognition.lowest_bar("artist") == pytest.approx(0.3)
     settings.BOORU_ML = {**settings.BOORU_ML, "STRANGERS_NAMED": 0.0, "UNKNOWN_BELOW": 0.7}
     assert recognition.lowest_bar("character") == recognition.lowest_bar("artist") == 0.7
+
+
+def test_whom_a_space_without_a_calibration_names_is_a_guess(monkeypatch):
+    draw = Artist()
+    miku = draw.character()
+    enrolled("miku", [draw.picture(miku) for _ in range(5)])
+    assert not recognise(draw.picture(miku))[0].guess
+    monkeypatch.setattr(calibration, "_spaces", lambda checkpoints: (VERSION, {"style": Calibration(bias=-4.0)}))
+    monkeypatch.setattr(gallery, "room", gallery.Room())
+    assert recognise(draw.picture(miku))[0].guess
 
 
 def test_two_look_alikes_make_each_other_less_sure():

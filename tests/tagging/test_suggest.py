@@ -146,6 +146,13 @@ def test_nothing_is_applied_while_the_switch_is_off(settings):
     assert not picture.tags.exists()
 
 
+def test_a_guess_is_never_applied(settings, gallery):
+    auto(settings, character=0.95)
+    picture = post()
+    run(picture, matches=[match("miku", 0.99, guess=True), match("luka", 0.96)], gallery=gallery)
+    assert states(picture) == {"miku": "suggested", "luka": "auto_applied"}
+
+
 def test_what_clears_its_bar_is_applied_with_an_audit_row(settings):
     auto(settings, general=0.95)
     picture = post()

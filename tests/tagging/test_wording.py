@@ -8,6 +8,13 @@ def test_prototypes_name_how_many_pictures_and_which_posts():
     )
 
 
+def test_a_guess_is_called_one():
+    evidence = {"kind": "prototype", "supports": 1, "guess": True}
+    assert why(score=0.98, evidence=evidence, model_version="wd@1") == (
+        "The picture looks like 1 enrolled picture: 98% guessed by a model without a calibration."
+    )
+
+
 def test_ratings_are_spelt_out_with_their_rivals():
     evidence = {"kind": "rating", "shares": {"g": 0.2, "q": 0.7, "s": 0.1, "e": 0.0}}
     assert why(score=0.7, evidence=evidence, model_version="nsfwjs@1") == (
