@@ -1,7 +1,7 @@
 """From whatever mode a decoder gives to opaque sRGB on a small canvas.
 
-The work is done in horizontal bands, so that a picture at the pixel limit needs little more memory than its own
-decoded pixels.
+What must be converted first is, in horizontal bands, so that a picture at the pixel limit needs little more memory than
+its own decoded pixels.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
     factor = -(-max(width, height) // side)
     rows = max(1, BAND_PIXELS // width // factor) * factor
-    if rows >= height:
+    if rows >= height or _plain(image):
         return _averaged(image, factor)
     canvas: Image.Image | None = None
     for top in range(0, height, rows):
@@ -77,6 +77,10 @@ def _averaged(image: Image.Image, factor: int) -> Image.Image:
     return plain.reduce(factor) if factor > 1 else plain
 
 
+def _plain(image: Image.Image) -> bool:
+    return image.mode in ("L", "RGB", "CMYK") and image.info.get("transparency") is None
+
+
 def _opaque(image: Image.Image) -> Image.Image:
     """The same pixels in mode L, RGB or CMYK, transparency flattened on white."""
     transparency = image.info.get("transparency")
@@ -87,7 +91,7 @@ def _opaque(image: Image.Image) -> Image.Image:
             clear = wide.point([255 * (value == transparency) for value in range(65536)], "L")
             grey.paste(255, mask=clear)
         return grey
-    if image.mode in ("L", "RGB", "CMYK") and transparency is None:
+    if _plain(image):
         return image
     grey_base = image.mode in ("1", "L", "LA", "La")
     if image.mode in _MODES_WITH_ALPHA or transparency is not None:

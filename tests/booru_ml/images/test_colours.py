@@ -35,6 +35,15 @@ def test_alpha_is_flattened_on_white(kind: str, decode: Decode) -> None:
     assert picture.conversions == ("alpha",)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_bands_leave_no_trace(mode: str, decode: Decode) -> None:
+    """Only what must be converted goes in bands; the pixels are those of the picture reduced at once."""
+    image = Image.radial_gradient("L").resize((1500, 2001)).convert("RGB")
+    expected = (image.convert("P").convert("RGB") if mode == "P" else image).reduce(32)
+    picture = decode(encoded(image.convert(mode), "PNG"))
+    assert np.array_equal(picture.frames[0], np.asarray(expected))
+
+
 def test_grey_with_alpha_is_flattened_on_white(decode: Decode) -> None:
     image = Image.new("LA", (8, 8), (0, 64))
     picture = decode(encoded(image, "PNG"))
