@@ -68,6 +68,13 @@ def add_network(parser: ArgumentParser, *, encoder: bool = False) -> None:
     start.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors file with timm's names")
     start.add_argument("--pretrained", action="store_true", help="timm's weights, if they are on this machine")
     how = parser.add_argument_group("how it is taught")
+    if encoder:
+        how.add_argument(
+            "--teacher",
+            type=Path,
+            metavar="DIR",
+            help="a checkpoint folder whose embedding it copies; the characters' names then only balance the pictures",
+        )
     for field in fields(Settings):
         if encoder or field.name not in ("objective", "scale", "margin", "look"):
             if encoder and field.name in ("tile", "shares", "hidden", "dropout"):
@@ -125,6 +132,7 @@ def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
             pretrained=options.get("pretrained", False),
             grades=tuple(options.get("grades", ())) or paper.grades,
             strangers=tuple(options.get("test", ())),
+            teacher=options.get("teacher"),
             pairs=options.get("pairs", False),
             rates=rates,
             lengths=tuple(options.get("sweep_epochs", ())) or (paper.lengths if options.get("sweep") else ()),

@@ -26,6 +26,7 @@ from booru_ml.training.objectives import Angular, CosineMargin, Learner
 from booru_ml.training.pictures import Pictures
 from booru_ml.training.runs import Curve, Run
 from booru_ml.training.settings import Settings
+from booru_ml.training.teacher import Copying, Pupil, Teacher
 from booru_ml.training.trainer import Bench, check, config_of, learner_of, preprocess, weights_of
 
 if TYPE_CHECKING:
@@ -44,19 +45,25 @@ def teach(
     run: Run,
     *,
     strangers: Mapping[str, Sequence[Sample]],
+    teacher: Checkpoint | None = None,
 ) -> tuple[Learner, Curve]:
-    """An encoder taught with the samples' classes.
+    """An encoder taught with the samples' classes, or with what a ``teacher`` says of them.
 
     ``strangers``: sets of other characters; where there are any, the loss that counts is the share of mistakes in their
     5-way 5-shot games after each epoch.
     """
     set_seed(settings.seed, deterministic=False)
-    data, targets = identities(samples, preprocess(start, settings), settings)
+    data, targets = identities(samples, preprocess(start, settings), settings, pairs=teacher is not None)
     classes = len(set(targets))
     if classes < 2:
         raise InvalidInput("Teaching needs two classes or more.")
-    make = CosineMargin if settings.objective == "cosface" else Angular
-    learner, frozen = learner_of(start, lambda width: make(width, classes, settings), settings)
+    if teacher is None:
+        make = CosineMargin if settings.objective == "cosface" else Angular
+        learner, frozen = learner_of(start, lambda width: make(width, classes, settings), settings)
+    else:
+        shown = Teacher(teacher, start)
+        learner, frozen = learner_of(start, lambda width: Copying(width, shown), settings)
+        learner = Pupil(learner.backbone.model, learner.objective, shown)
     games = [Games(name, found, start, settings, bench) for name, found in strangers.items()]
 
     def examine(learner: Learner) -> Mapping[str, float]:

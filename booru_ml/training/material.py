@@ -133,12 +133,15 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
     return Material(task, labels, sets, targets, decided, pictures, counts)
 
 
-def identities(samples: Sequence[Sample], look: Preprocess, settings: Settings) -> tuple[Pictures, Targets]:
-    """What an encoder is taught with; its classes are forgotten afterwards."""
+def identities(
+    samples: Sequence[Sample], look: Preprocess, settings: Settings, *, pairs: bool = False
+) -> tuple[Pictures, Targets]:
+    """What an encoder is taught with; its classes are forgotten afterwards. ``pairs``: as ``Pictures`` has it."""
     place = {name: number for number, name in enumerate(sorted({sample.label for sample in samples}))}
     targets: Targets = [(place[sample.label],) for sample in samples]
     sized = replace(look, width=settings.size, height=settings.size)
-    return Pictures(samples, targets, sized, augment=settings.augment, margin=FaceSettings().margin), targets
+    margin = FaceSettings().margin
+    return Pictures(samples, targets, sized, augment=settings.augment, margin=margin, pairs=pairs), targets
 
 
 def seen(given: Material, learner: Learner, device: Any) -> Material:

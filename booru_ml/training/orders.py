@@ -37,7 +37,7 @@ FROZEN_UNTRAINED = (
 @dataclass(frozen=True)
 class Order:
     """``task``: of ``TASKS``, or encoder. The network starts from the folder ``base``, or by name from ``weights``,
-    from ``pretrained`` ones on this machine, or from nothing."""
+    from ``pretrained`` ones on this machine, or from nothing. ``teacher``: whose embedding an encoder copies."""
 
     task: str
     folders: Folders
@@ -49,6 +49,7 @@ class Order:
     pretrained: bool = False
     grades: tuple[str, ...] = ()
     strangers: tuple[Path, ...] = ()
+    teacher: Path | None = None
     pairs: bool = False
     rates: tuple[float, ...] = ()
     lengths: tuple[int, ...] = ()
@@ -91,6 +92,7 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
     if order.out is None:
         raise InvalidInput("Name the checkpoint folder to write by --out.")
     start, base = order.start()
+    teacher = Checkpoint.load(order.teacher) if order.teacher else None
     bench = Bench(_accelerator(order), workers=order.workers)
     main = bench.accelerator.is_main_process
     told: Say = say if main else (lambda _: None)
@@ -98,8 +100,9 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
     if main:
         if order.restart:
             run.clear()
+        more = {"teacher": teacher.version} if teacher else {}
         folders = [str(path.resolve()) for path in (*order.folders.data, *order.folders.faces)]
-        run.agree(order.settings, task=order.task, start=start.origin, data=folders, grades=list(order.grades))
+        run.agree(order.settings, task=order.task, start=start.origin, data=folders, grades=list(order.grades), **more)
         if run.samples() is None:
             found = check(order)
             run.keep_samples(found.samples, found.lines)
@@ -110,7 +113,7 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
     if order.settings.frozen and start.origin.endswith(UNTRAINED):
         told(FROZEN_UNTRAINED)
     if order.task == "encoder":
-        return _encoder(order, start, base, samples, bench, run, report, told)
+        return _encoder(order, start, base, teacher, samples, bench, run, report, told)
     if order.pairs:
         rows = studies.pairs(start, samples, order.target, order.settings, bench, run)
         told("\n".join(f"{row['one']} / {row['other']}: {row['accuracy']:.3f}" for row in rows))
@@ -155,6 +158,7 @@ def _encoder(
     order: Order,
     start: Start,
     base: Checkpoint | None,
+    teacher: Checkpoint | None,
     samples: list[manifest.Sample],
     bench: Bench,
     run: Run,
@@ -163,12 +167,12 @@ def _encoder(
 ) -> dict[str, Any]:
     names = manifest.called(order.strangers)
     strangers = {name: manifest.read(folder, label="character", split="test") for folder, name in names.items()}
-    learner, curve = encoder.teach(start, samples, order.settings, bench, run, strangers=strangers)
+    learner, curve = encoder.teach(start, samples, order.settings, bench, run, strangers=strangers, teacher=teacher)
     _tell(curve, say)
     if not bench.accelerator.is_main_process or order.out is None:
         return {}
     figures = reports.write(run.folder, None, curve, task=order.task, start=start.origin, epochs=curve)
-    card = _card(order, start, order.settings, report, figures)
+    card = _card(order, start, order.settings, report, figures, teacher=teacher.version if teacher else "")
     own, size = trainer.preprocess(start, order.settings), order.settings.size
     look = own if base is None or order.settings.look else base.preprocess
     if "img_size" in start.model_args:  # made for the size that it was taught with, whatever its base looked at
@@ -215,7 +219,9 @@ def _short(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _card(order: Order, start: Start, settings: Settings, report: Sequence[str], figures: Any) -> str:
+def _card(
+    order: Order, start: Start, settings: Settings, report: Sequence[str], figures: Any, *, teacher: str = ""
+) -> str:
     """What is known of the weights; their terms only their maker knows."""
     usual = asdict(Settings())
     chosen = [
@@ -225,9 +231,10 @@ def _card(order: Order, start: Start, settings: Settings, report: Sequence[str],
     ]
     folders = ", ".join(folder.name for folder in (*order.folders.data, *order.folders.faces))
     test = figures.get("test")
+    copied = f" to say what {teacher} says" if teacher else ""
     lines = [
         f"# {order.out.name if order.out else ''}",
-        f"{start.origin}, taught by `booru_train {order.task}`: {'; '.join(chosen) or 'usual settings'}.",
+        f"{start.origin}, taught by `booru_train {order.task}`{copied}: {'; '.join(chosen) or 'usual settings'}.",
         "## Data",
         f"Folders {folders}.",
         "\n".join(f"- {line}" for line in report),

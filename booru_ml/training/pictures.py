@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2**31
 """Sets whose fitted pictures fit in here are read once."""
-ENLARGED = {"strong": 1.43, "light": 1.25, "crop": 1.25, "aniwho": 1.0, "none": 1.0}
+ENLARGED = {"strong": 1.43, "sketch": 1.43, "light": 1.25, "crop": 1.25, "aniwho": 1.0, "none": 1.0}
 """Side of fitted pictures, as a multiple of the side that is trained on: crops shall not be enlarged much."""
 
 ORIENTATION = 0x0112
@@ -41,17 +42,20 @@ Item = tuple[int, int]
 """A picture's place in the set, and the seed of its variation."""
 
 
-def augmentation(name: str, size: int, mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor], Tensor]:
-    """From a uint8 square to the network's input. ``strong`` varies crop, turn, colour (mildly: hair and eyes carry
-    identity), grey, blur, and erases; ``crop`` and ``aniwho`` are their papers'."""
-    chains: dict[str, list[v2.Transform]] = {
+def augmentation(
+    name: str, size: int, mean: Sequence[float], std: Sequence[float], *, pairs: bool = False
+) -> Callable[[Tensor], Tensor]:
+    """From a uint8 square to the network's input (3, ``size``, ``size``). ``strong`` varies crop, turn, colour (mildly:
+    hair and eyes carry identity), grey, blur, and erases; ``sketch`` also takes the colour off every third picture, and
+    of half of these leaves the lines alone; ``crop`` and ``aniwho`` are their papers'.
+
+    ``pairs``: (2, 3, ``size``, ``size``), the part of the picture that was chosen as it is, and varied.
+    """
+    places: dict[str, list[v2.Transform]] = {
         "strong": [
             v2.RandomResizedCrop(size, scale=(0.35, 1.0), ratio=(0.7, 1.4), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.RandomApply([v2.RandomRotation(15, fill=255)], p=0.25),
-            v2.RandomApply([v2.ColorJitter(0.25, 0.25, 0.25, 0.015)], p=0.6),
-            v2.RandomGrayscale(0.05),
-            v2.RandomApply([v2.GaussianBlur(3)], p=0.1),
         ],
         "light": [v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True), v2.RandomHorizontalFlip()],
         "crop": [v2.RandomCrop(size), v2.RandomHorizontalFlip()],
@@ -60,14 +64,38 @@ def augmentation(name: str, size: int, mean: Sequence[float], std: Sequence[floa
             v2.RandomAffine(144, translate=(0.2, 0.2), scale=(0.8, 1.2), interpolation=v2.InterpolationMode.BILINEAR),
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
-            v2.ColorJitter(contrast=0.2),
         ],
-        "none": [],
     }
-    erase = [v2.RandomErasing(p=0.25, scale=(0.02, 0.15), value=0)] if name == "strong" else []
-    last = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std)), *erase]
-    chain: Callable[[Tensor], Tensor] = v2.Compose([*chains[name], *last])
-    return chain
+    colours: dict[str, list[v2.Transform]] = {
+        "strong": [
+            v2.RandomApply([v2.ColorJitter(0.25, 0.25, 0.25, 0.015)], p=0.6),
+            v2.RandomGrayscale(0.05),
+            v2.RandomApply([v2.GaussianBlur(3)], p=0.1),
+        ],
+        "aniwho": [v2.ColorJitter(contrast=0.2)],
+    }
+    places["sketch"] = places["strong"]
+    colours["sketch"] = [*colours["strong"], v2.RandomGrayscale(0.15), v2.RandomApply([v2.Lambda(lines)], p=0.17)]
+    erase = [v2.RandomErasing(p=0.25, scale=(0.02, 0.15), value=0)] if name in ("strong", "sketch") else []
+    place = v2.Compose(places.get(name) or [v2.Identity()])
+    last = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))])
+    vary: Callable[[Tensor], Tensor] = v2.Compose([*colours.get(name, ()), last, *erase])
+
+    def both(pixels: Tensor) -> Tensor:
+        part = place(pixels)
+        return torch.stack([last(part), vary(part)])
+
+    return both if pairs else lambda pixels: vary(place(pixels))
+
+
+def lines(pixels: Tensor) -> Tensor:
+    """What a pencil would copy of a picture (3, H, W), uint8: where it is darker than what is about it ("colour
+    dodge"), with a pencil of some width and some pressure."""
+    width, pressure = (float(torch.empty(1).uniform_(*span)) for span in ((0.6, 2.5), (1.0, 4.0)))
+    grey = v2.functional.rgb_to_grayscale(pixels, num_output_channels=3).float()
+    about = v2.functional.gaussian_blur(grey, [2 * math.ceil(2 * width) + 1] * 2, [width] * 2)
+    paper: Tensor = (grey / about.clamp(min=1.0)).clamp(max=1.0) ** pressure
+    return (255 * paper).to(torch.uint8)
 
 
 class Pictures(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
@@ -83,14 +111,16 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         margin: float = 1.0,
         classes: int = 0,
         known: Marks | None = None,
+        pairs: bool = False,
     ) -> None:
         """``margin``: side of the square about a sample's box, as a multiple of it. ``classes``: how many tags there
-        are, where targets are tags; ``known``: what is known of them (pictures × tags, None: all)."""
+        are, where targets are tags; ``known``: what is known of them (pictures × tags, None: all). ``pairs``: each
+        comes as it is and varied."""
         side = round(ENLARGED[augment] * look.width)
         self.samples, self.targets, self.margin, self.classes = samples, targets, margin, classes
         self.known = known
         self.look = replace(look, width=side, height=side)
-        self.augment = augmentation(augment, look.width, look.mean, look.std)
+        self.augment = augmentation(augment, look.width, look.mean, look.std, pairs=pairs)
         self.cache: Tensor | None = None
         if len(samples) * side * side * 3 <= CACHE_BYTES:
             cache = torch.empty((len(samples), 3, side, side), dtype=torch.uint8)

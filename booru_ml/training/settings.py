@@ -14,7 +14,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "resize": ("squash", "pad", "crop"),
     "optimiser": ("adamw", "adam", "sgd"),
     "schedule": ("cosine", "steps", "plateau", "constant"),
-    "augment": ("strong", "light", "crop", "aniwho", "none"),
+    "augment": ("strong", "sketch", "light", "crop", "aniwho", "none"),
     "sampling": ("natural", "sqrt", "balanced"),
     "objective": ("cosface", "arcface", "subcenter"),
     "precision": ("no", "fp16", "bf16"),

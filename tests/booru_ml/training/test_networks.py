@@ -19,6 +19,7 @@ from booru_ml.training.manifest import Sample
 from booru_ml.training.runs import Run
 from booru_ml.training.settings import Settings
 from tests.booru_ml.training import pictures
+from tests.booru_ml.training.commands import train
 
 pytestmark = pytest.mark.torch
 
@@ -29,12 +30,6 @@ FAST = (*QUICK, "--arch", "conv2d", "--optimiser", "sgd", "--rate", 0.03, "--bac
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures.folder(tmp_path_factory.mktemp("set") / "drawn", split=True)
-
-
-def train(task: str, data: Path, *args: object) -> str:
-    out = StringIO()
-    call_command("booru_train", task, "--data", str(data), *map(str, args), stdout=out, no_color=True)
-    return out.getvalue()
 
 
 def table(path: Path) -> list[dict[str, str]]:
