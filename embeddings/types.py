@@ -28,9 +28,9 @@ class Match:
 
     ``probability`` (0–1) is calibrated, but for a ``guess``: by an encoder that says nothing of its similarities.
     ``similarity`` (-1–1) is the raw score, ``margin`` its lead over the best rival (or over a stranger's level) in
-    standard deviations. ``known`` is False where the honest answer is "unknown"; such
-    matches are candidates to show, never to apply. ``face`` and ``box`` say which face spoke, None for the whole
-    picture. ``nearest_post_ids`` are the support pictures that look most alike, the nearest first.
+    standard deviations. ``known`` is False where the honest answer is "unknown"; such matches are candidates to show,
+    never to apply. ``face`` and ``box`` say which face spoke, None for the whole picture. ``nearest_post_ids`` are the
+    support pictures that look most alike, the nearest first.
     """
 
     subject_id: int

@@ -48,8 +48,9 @@ def apply(post_ids: Collection[Any], *, job_ids: Collection[int] = ()) -> int:
     facts = host().facts({row.post_id for row in fresh + wiped})
     due: dict[Any, list[Suggestion]] = defaultdict(list)
     for row in fresh:
-        sure = row.post_id in facts and not row.evidence.get("guess")
-        if sure and may_apply(row.name, row.category, row.score, bars, facts[row.post_id]):
+        if row.post_id not in facts or row.evidence.get("guess"):
+            continue
+        if may_apply(row.name, row.category, row.score, bars, facts[row.post_id]):
             due[row.post_id].append(row)
     for row in wiped:
         if row.post_id in facts and not confirms(row.name, row.category, facts[row.post_id]):

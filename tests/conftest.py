@@ -50,6 +50,16 @@ def promotions(nothing_promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def fresh_throttles() -> Iterator[None]:
+    """Nobody has asked the API for anything yet, nor will have."""
+    from django.core.cache import cache
+
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
 def media(settings, tmp_path: Path) -> Path:
     """An empty media folder for this test."""
     settings.MEDIA_ROOT = tmp_path / "media"

@@ -54,10 +54,10 @@ def teach(
     """
     set_seed(settings.seed, deterministic=False)
     data, targets = identities(samples, preprocess(start, settings), settings, pairs=teacher is not None)
-    classes = len(set(targets))
-    if classes < 2:
-        raise InvalidInput("Teaching needs two classes or more.")
     if teacher is None:
+        classes = len(set(targets))
+        if classes < 2:
+            raise InvalidInput("Teaching needs two classes or more; only a --teacher does without.")
         make = CosineMargin if settings.objective == "cosface" else Angular
         learner, frozen = learner_of(start, lambda width: make(width, classes, settings), settings)
     else:

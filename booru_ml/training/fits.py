@@ -10,11 +10,11 @@ from torch import Tensor
 
 from booru_ml.checkpoint import Checkpoint, Head, HeadKind
 from booru_ml.errors import InvalidInput
-from booru_ml.nn.verification import verify
 from booru_ml.nn.writing import set_heads
 from booru_ml.training import faces, manifest, quality, vectors
 from booru_ml.training.heatmap import CHANNELS, Recipe
 from booru_ml.training.manifest import Sample
+from booru_ml.training.trainer import check
 
 Say = Callable[[str], Any]
 Options = Mapping[str, Any]
@@ -36,10 +36,6 @@ def fit(task: str, options: Options, say: Say) -> Checkpoint | None:
     found = FITS[task](checkpoint, options, say)
     if options["dry_run"]:
         return None
-
-    def check(written: Checkpoint) -> None:
-        verify(written)
-
     return set_heads(checkpoint, {options["head"]: found.said}, found.tensors, check=check, **found.more)
 
 

@@ -100,9 +100,9 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
     if main:
         if order.restart:
             run.clear()
-        more = {"teacher": teacher.version} if teacher else {}
         folders = [str(path.resolve()) for path in (*order.folders.data, *order.folders.faces)]
-        run.agree(order.settings, task=order.task, start=start.origin, data=folders, grades=list(order.grades), **more)
+        asked = {"task": order.task, "start": start.origin, "data": folders, "grades": list(order.grades)}
+        run.agree(order.settings, teacher=teacher.version if teacher else None, **asked)
         if run.samples() is None:
             found = check(order)
             run.keep_samples(found.samples, found.lines)

@@ -51,12 +51,19 @@ def augmentation(
 
     ``pairs``: (2, 3, ``size``, ``size``), the part of the picture that was chosen as it is, and varied.
     """
+    strong_places = [
+        v2.RandomResizedCrop(size, scale=(0.35, 1.0), ratio=(0.7, 1.4), antialias=True),
+        v2.RandomHorizontalFlip(),
+        v2.RandomApply([v2.RandomRotation(15, fill=255)], p=0.25),
+    ]
+    strong_colours = [
+        v2.RandomApply([v2.ColorJitter(0.25, 0.25, 0.25, 0.015)], p=0.6),
+        v2.RandomGrayscale(0.05),
+        v2.RandomApply([v2.GaussianBlur(3)], p=0.1),
+    ]
     places: dict[str, list[v2.Transform]] = {
-        "strong": [
-            v2.RandomResizedCrop(size, scale=(0.35, 1.0), ratio=(0.7, 1.4), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.RandomApply([v2.RandomRotation(15, fill=255)], p=0.25),
-        ],
+        "strong": strong_places,
+        "sketch": strong_places,
         "light": [v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True), v2.RandomHorizontalFlip()],
         "crop": [v2.RandomCrop(size), v2.RandomHorizontalFlip()],
         # Keras: 0.4 of a whole turn, a fifth of the side, a fifth nearer or farther, a fifth of contrast.
@@ -65,19 +72,15 @@ def augmentation(
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
         ],
+        "none": [v2.Identity()],
     }
     colours: dict[str, list[v2.Transform]] = {
-        "strong": [
-            v2.RandomApply([v2.ColorJitter(0.25, 0.25, 0.25, 0.015)], p=0.6),
-            v2.RandomGrayscale(0.05),
-            v2.RandomApply([v2.GaussianBlur(3)], p=0.1),
-        ],
+        "strong": strong_colours,
+        "sketch": [*strong_colours, v2.RandomGrayscale(0.15), v2.RandomApply([v2.Lambda(lines)], p=0.17)],
         "aniwho": [v2.ColorJitter(contrast=0.2)],
     }
-    places["sketch"] = places["strong"]
-    colours["sketch"] = [*colours["strong"], v2.RandomGrayscale(0.15), v2.RandomApply([v2.Lambda(lines)], p=0.17)]
     erase = [v2.RandomErasing(p=0.25, scale=(0.02, 0.15), value=0)] if name in ("strong", "sketch") else []
-    place = v2.Compose(places.get(name) or [v2.Identity()])
+    place = v2.Compose(places[name])
     last = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))])
     vary: Callable[[Tensor], Tensor] = v2.Compose([*colours.get(name, ()), last, *erase])
 

@@ -1,7 +1,6 @@
 """Pages of API lists, and how often they may be asked for, shown on views of this file's own."""
 
 import pytest
-from django.core.cache import cache
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
@@ -30,14 +29,7 @@ class Endless(Numbered):
 
 urlpatterns = [path("pages/", Numbered.as_view()), path("cursor/", Endless.as_view())]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_throttles():
-    cache.clear()
-    yield
-    cache.clear()
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("fresh_throttles")]
 
 
 @pytest.mark.parametrize("address", ["/pages/", "/cursor/"])

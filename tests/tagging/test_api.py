@@ -1,19 +1,13 @@
 import json
 
 import pytest
-from django.core.cache import cache
 
 from tagging import services
 from tagging.models import Suggestion, TagDecision
 from tests.people import client_of, user
 from tests.tagging.factories import moderator, post, suggestion
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery")]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_throttles():
-    cache.clear()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery", "fresh_throttles")]
 
 
 def send(client, address):

@@ -111,6 +111,15 @@ def test_a_pupil_learns_what_its_teacher_says_and_can_be_cut_off(data: Path, tau
         )
 
 
+def test_a_teacher_does_without_names(taught: Path, tmp_path: Path) -> None:
+    pictures.folder(tmp_path / "one", characters=1)
+    words = ("encoder", tmp_path / "one", *QUICK, "--arch", "conv2d", "--augment", "light", "--epochs", 1)
+    with pytest.raises(CommandError, match="two classes or more; only a --teacher does without"):
+        train(*words, "--out", tmp_path / "named")
+    train(*words, "--teacher", taught, "--out", tmp_path / "copied")
+    assert Checkpoint.load(tmp_path / "copied").heads["embedding"].dim == 16
+
+
 def test_a_checkpoint_without_an_embedding_teaches_nobody(data: Path, tmp_path: Path) -> None:
     from booru_ml.conf import CHECKPOINTS
 
