@@ -1,4 +1,4 @@
-"""One untrusted file to small sRGB frames, by Pillow. Runs inside the guarded child and knows neither Django nor NumPy.
+"""One untrusted file to small sRGB frames, by Pillow. Runs inside the guarded child and knows nothing of Django.
 
 Memory, time and crashes are the guard's affair (``child``); what is refused here is refused by what the file says.
 """
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, ImageFile
 
-from booru_ml.pipeline.images import animation, colour, oddities, sniff
+from booru_ml.pipeline.images import animation, colour, oddities, png, sniff
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import Refused
 
@@ -89,7 +89,8 @@ def _decode(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Lim
         # By half, a quarter or an eighth the decoder reduces by itself, and all the faster for it.
         scale = 1 << (-(-max(width, height) // limits.canvas_side) - 1).bit_length()
         image.draft(None, (max(1, width // scale), max(1, height // scale)))
-    image.load()
+    if kind != "PNG" or not png.fill(image, data, limits):
+        image.load()
     if kind == "PNG" and sniff.png_depth(data) == 16 and not image.mode.startswith("I"):
         notes.append("16bit")
     orientation = _orientation(image, notes)

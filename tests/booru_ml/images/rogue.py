@@ -162,6 +162,6 @@ DEEDS = {
     "open files": open_files,
     "write files": write_files,
     "shrink memory": shrink_memory,
-    "modules": lambda: tell({"django", "numpy", "torch", "celery"} & set(sys.modules)),
+    "modules": lambda: tell({"django", "torch", "celery", "onnxruntime", "faiss"} & set(sys.modules)),
     "environment": lambda: tell(sorted(os.environ)),
 }
