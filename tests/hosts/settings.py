@@ -8,5 +8,5 @@ if DATABASES["default"]["ENGINE"].endswith("postgresql"):
     # Beside the database of the tests that start these.
     DATABASES["default"]["TEST"] = {"NAME": "test_booru_hosts"}
 INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "deploy.demo.board"]
-BOORU_ML = {"BROKER_URL": REFERENCE["BROKER_URL"], "SETTLE_SECONDS": 0.0}
+BOORU_ML = {name: REFERENCE[name] for name in ("BROKER_URL", "SETTLE_SECONDS", "CACHE_DIR")}
 ROOT_URLCONF = "moderation.urls"
