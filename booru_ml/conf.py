@@ -111,7 +111,7 @@ class Config:
     """Where ``booru_model add`` and ``pull`` keep checkpoints; empty: booru-ml in the user's data folder. Every worker
     has to see it under the same path."""
     CACHE_DIR: str = ""
-    """Where measured routes are kept; empty: booru-ml in the user's cache folder."""
+    """Where measured routes and large indexes are kept; empty: booru-ml in the user's cache folder."""
 
     # Recognition
     UNKNOWN_BELOW: float = 0.5
