@@ -28,7 +28,7 @@ def fill(image: ImageFile.ImageFile, data: Bytes, limits: Limits) -> bool:
     mode, name, channels = _CHANNELS[data[_COLOURS]]
     width, height = image.size
     # It panics where memory runs out, so it must not come near.
-    if len(data) + width * height * (channels + _PILLOW_BYTES) > limits.memory * 3 // 4:
+    if mode != image.mode or len(data) + width * height * (channels + _PILLOW_BYTES) > limits.memory * 3 // 4:
         return False
     try:
         pixels = rust.decode_image_png_u8(bytes(data), (height, width), name)
