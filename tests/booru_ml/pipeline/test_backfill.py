@@ -1,4 +1,4 @@
-"""The rules alone; ``test_feeder`` shows them at work on rows."""
+"""The rules alone; ``test_feeder`` and ``test_orders`` show them at work on rows."""
 
 from __future__ import annotations
 
