@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from embeddings.index.base import Index
 from embeddings.index.exact import NumpyIndex
 from embeddings.index.gpu import GpuIndex
 from embeddings.index.graph import GraphIndex
+from tests.threads import together
 
 SIZE = 8
 
@@ -188,23 +190,14 @@ def test_a_gpu_is_never_asked_two_things_at_once():
     index = on_cpu(64)
     index._store = Guarded(index._store)
     index.add(np.arange(2000), vectors(0, 2000, 64))
-    errors: list[BaseException] = []
 
     def work(seed: int) -> None:
-        try:
-            for turn in range(20):
-                index.add(np.arange(5000 * seed, 5000 * seed + 50), vectors(turn, 50, 64))
-                index.search(vectors(turn, 4, 64), 10)
-                index.remove(np.arange(5000 * seed, 5000 * seed + 25))
-        except BaseException as error:
-            errors.append(error)
+        for turn in range(20):
+            index.add(np.arange(5000 * seed, 5000 * seed + 50), vectors(turn, 50, 64))
+            index.search(vectors(turn, 4, 64), 10)
+            index.remove(np.arange(5000 * seed, 5000 * seed + 25))
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(1, 4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert together(*(partial(work, seed) for seed in range(1, 4))) == [None] * 3
 
 
 def test_a_graph_keeps_its_recall_as_it_grows_and_loses():

@@ -17,6 +17,7 @@ from embeddings.index.milvus import MilvusIndex
 from embeddings.models import Collection, Vector
 from embeddings.store import decode
 from tests.embeddings.factories import SIZE, VERSION, Artist, analysis, finding, post, seen
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -139,13 +140,8 @@ class TestFollows:
             deadline = time.monotonic() + 20
             while time.monotonic() < deadline and not Collection.objects.filter(complete=True).exists():
                 mine.step()
-            connections.close_all()
 
-        threads = [threading.Thread(target=keep) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(*[keep] * 3)
         bring_forward()
         assert stored() == truth()
         assert Collection.objects.count() == 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from threading import Barrier, Event, Thread
+from threading import Event
 from time import sleep
-from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 
 from booru_ml.errors import BooruError, StaleState
 from embeddings import services
@@ -18,6 +16,7 @@ from embeddings.models import Change, Subject, Support
 from embeddings.services import subjects
 from embeddings.types import SupportRef
 from tests.embeddings.factories import Artist, enrolled, post
+from tests.threads import together
 
 LESSON = {"positive": True, "actor": None}
 
@@ -30,33 +29,11 @@ def row_locks(transactional_db: None) -> None:
         pytest.skip("needs row locks")
 
 
-def at_once(*verbs: Callable[[], Any]) -> list[Any]:
-    """What each verb returned or raised."""
-    outcomes: list[Any] = [None] * len(verbs)
-    start = Barrier(len(verbs))
-
-    def run(number: int) -> None:
-        start.wait(10)
-        try:
-            outcomes[number] = verbs[number]()
-        except (BooruError, OperationalError) as error:
-            outcomes[number] = error
-        finally:
-            connection.close()
-
-    threads = [Thread(target=run, args=[number]) for number in range(len(verbs))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return outcomes
-
-
 def test_of_two_who_take_the_same_change_back_one_wins():
     miku = enrolled("miku", [Artist().character()])
     services.rename(subject_id=miku.pk, name="luka")
     change = Change.objects.first()
-    outcomes = at_once(*[lambda: services.undo(change_id=change.pk, actor=None)] * 2)
+    outcomes = together(*[lambda: services.undo(change_id=change.pk, actor=None)] * 2)
     assert sorted(type(item) for item in outcomes if isinstance(item, StaleState)) == [StaleState]
     assert Subject.objects.get(pk=miku.pk).name == "miku"
 
@@ -65,7 +42,7 @@ def test_changes_at_once_do_not_enter_each_others_history():
     miku = enrolled("miku", [Artist(n).character() for n in range(3)])
     before = look([miku.pk])
     added, removed = post(), miku.supports.first()
-    at_once(
+    together(
         lambda: services.add_support(subject_id=miku.pk, posts=[SupportRef(added.pk)], actor=None),
         lambda: services.remove_support(support_id=removed.pk, actor=None),
         lambda: services.rename(subject_id=miku.pk, name="luka", actor=None),
@@ -74,14 +51,14 @@ def test_changes_at_once_do_not_enter_each_others_history():
     assert {item.verb for item in changes} == {"add_support", "remove_support", "change"}
     assert [len(item.delta.get("supports", [])) + len(item.delta.get("subjects", [])) for item in changes] == [1, 1, 1]
     assert len({item.revision for item in changes}) == 3
-    at_once(*[lambda key=item.pk: services.undo(change_id=key, actor=None) for item in changes])
+    together(*[lambda key=item.pk: services.undo(change_id=key, actor=None) for item in changes])
     assert look([miku.pk]) == before
 
 
 def test_two_who_enrol_one_name_at_once_make_one_subject_of_both_pictures():
     shown = [post() for _ in range(4)]
     names = ["Miku", "miku", "MIKU", "miku"]
-    made = at_once(
+    made = together(
         *[
             partial(services.enrol, name=name, posts=[SupportRef(item.pk)], actor=None)
             for name, item in zip(names, shown, strict=True)
@@ -110,7 +87,7 @@ def test_a_decision_that_teaches_waits_for_a_merger_under_way_and_neither_is_los
         return verb()
 
     monkeypatch.setattr(subjects, "find", slowly)
-    merged, taught, forgotten = at_once(
+    merged, taught, forgotten = together(
         lambda: services.merge(subject_id=miku.pk, into_id=rin.pk, actor=None),
         lambda: later(partial(services.learn, post_id=shown.pk, name="miku", category="character", **LESSON)),
         lambda: later(partial(services.unlearn, support_id=learned)),
@@ -125,7 +102,7 @@ def test_a_decision_that_teaches_waits_for_a_merger_under_way_and_neither_is_los
 def test_two_who_merge_both_ways_end_with_one_subject():
     miku = enrolled("miku", [Artist(n).character() for n in range(2)])
     rin = enrolled("rin", [Artist(n).character() for n in range(2, 4)])
-    outcomes = at_once(
+    outcomes = together(
         lambda: services.merge(subject_id=miku.pk, into_id=rin.pk, actor=None),
         lambda: services.merge(subject_id=rin.pk, into_id=miku.pk, actor=None),
     )

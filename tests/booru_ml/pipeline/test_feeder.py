@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connections
 from django.db.models.functions import Now
 
 from booru_ml.models import AnalysisJob, Backfill
@@ -16,6 +14,7 @@ from booru_ml.pipeline.runner import Runner
 from deploy.demo.board.models import Post, Tag
 from tests.booru_ml.pipeline.backfills import present, told, work
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
+from tests.threads import together
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("version")]
 State, Priority = AnalysisJob.State, AnalysisJob.Priority
@@ -112,13 +111,8 @@ def test_several_feeders_queue_each_post_once(old_posts):
     def run() -> None:
         while Backfill.objects.active().exists():
             fed.append(feeder.feed())
-        connections.close_all()
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[run] * 4)
     order = Backfill.objects.get()
     assert (sum(fed), order.queued, order.passed) == (60, 60, 60)
     assert present() == {(State.QUEUED, Priority.BACKFILL): 60}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from booru_ml.errors import BooruError, CheckpointError, StaleState
 from booru_ml.models import AnalysisJob, Backfill, ModelVersion, Promotion
 from booru_ml.pipeline import feeder, orders
 from booru_ml.pipeline.backfill import Order
+from tests.threads import together
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promotions")]
 State, Priority = AnalysisJob.State, AnalysisJob.Priority
@@ -137,21 +139,7 @@ def test_of_two_promotions_at_once_one_is_told_to_look_again(candidate, monkeypa
 
     monkeypatch.setattr(promotions, "_plan", meet)
     versions = [candidate(least).version for least in (0.91, 0.92)]
-    said: list[object] = []
-
-    def promote(version: str) -> None:
-        try:
-            said.append(promotions.promote(version=version))
-        except Exception as error:
-            said.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=promote, args=[version]) for version in versions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    said = together(*(partial(promotions.promote, version=version) for version in versions))
     assert sorted(type(item).__name__ for item in said) == ["Promotion", "StaleState"]
     assert Promotion.objects.count() == Backfill.objects.count() == 1
 

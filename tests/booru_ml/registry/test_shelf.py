@@ -9,7 +9,6 @@ import tarfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from booru_ml.checkpoint.archives import unpack
 from booru_ml.checkpoint.shelf import STALE_SECONDS, Shelf
 from booru_ml.errors import CheckpointError
 from tests.booru_ml.registry.shelves import Bomb, contents, sound
+from tests.threads import together
 
 # --- Folders
 
@@ -72,19 +72,9 @@ def test_what_a_killed_process_left_is_swept_after_a_day(shelf, folder):
 def test_two_that_add_the_same_at_once_both_get_it(shelf, folder):
     source = folder()
     inside = threading.Barrier(2, timeout=20)
-    found: list[Any] = []
-
-    def put() -> None:
-        found.append(shelf.put(source, lambda _: inside.wait()).checkpoint.path)
-
-    threads = [threading.Thread(target=put) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 2
-    assert found[0] == found[1]
-    Checkpoint.load(found[0])
+    one, other = together(*[lambda: shelf.put(source, lambda _: inside.wait()).checkpoint.path] * 2)
+    assert one == other
+    Checkpoint.load(one)
 
 
 def test_a_full_disk_says_where_room_is_needed(folder, tmp_path):
