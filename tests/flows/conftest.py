@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import get_user_model
-from django.core.files.base import ContentFile
 from django.db import connection
 from PIL import Image
 
 from booru_ml.models import AnalysisJob
 from deploy.demo.board.models import Post
+from tests.posts import stored
 
 _numbers = itertools.count()
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,14 +92,7 @@ def upload(transactional_db, media) -> Callable[..., Post]:
         number = next(_numbers)
         buffer = io.BytesIO()
         Image.new("RGB", (16 + number % 50, 16), colour or (0, 255 - number % 200, 0)).save(buffer, "PNG")
-        uploader, _ = get_user_model().objects.get_or_create(username="uploader")
-        return Post.objects.create(
-            picture=ContentFile(buffer.getvalue(), name=f"{number}.png"),
-            sha256=f"{number:064x}",
-            md5=f"{number:032x}",
-            uploader=uploader,
-            **fields,
-        )
+        return stored(buffer.getvalue(), **fields)
 
     return save
 

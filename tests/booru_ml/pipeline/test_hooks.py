@@ -13,18 +13,13 @@ from booru_ml.pipeline.runner import Runner
 from deploy.demo.board.models import Post, Tag
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("version")]
 State = AnalysisJob.State
 
 
 @pytest.fixture
 def settling(settings):
     settings.BOORU_ML = {**settings.BOORU_ML, "SETTLE_SECONDS": 30.0}
-
-
-@pytest.fixture(autouse=True)
-def one_version(monkeypatch):
-    monkeypatch.setattr("booru_ml.registry.pipeline_version", lambda: VERSION)
 
 
 def drain() -> int:

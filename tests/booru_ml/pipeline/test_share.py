@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -15,27 +12,19 @@ from booru_ml.pipeline import facts, leases, outbox
 from booru_ml.pipeline.runner import Runner
 from deploy.demo.board.models import Post
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
+from tests.posts import stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("media", "rings")]
 State, Priority = AnalysisJob.State, AnalysisJob.Priority
-_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def three_each(settings, monkeypatch):
-    monkeypatch.setattr("booru_ml.registry.pipeline_version", lambda: VERSION)
+def three_each(settings, version):
     settings.BOORU_ML = {**settings.BOORU_ML, "MAX_WAITING_PER_UPLOADER": 3}
 
 
 def upload_by(name: str, count: int = 1) -> list[Post]:
-    uploader, _ = get_user_model().objects.get_or_create(username=name)
-    posts = []
-    for number in itertools.islice(_numbers, count):
-        picture = ContentFile(b"picture %d" % number, name="x.png")
-        posts.append(
-            Post.objects.create(picture=picture, uploader=uploader, sha256=f"{number:064x}", md5=f"{number:032x}")
-        )
-    return posts
+    return [stored(uploader=name) for _ in range(count)]
 
 
 def taken() -> list[int]:
