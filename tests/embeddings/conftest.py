@@ -32,3 +32,11 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """No arrays left from another test."""
     monkeypatch.setattr(gallery, "room", gallery.Room())
     monkeypatch.setattr(similar, "spaces", similar.Spaces())
+
+
+@pytest.fixture
+def looks_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes of the gallery are seen at once."""
+    for name in ("LOOK_SECONDS", "GROWN_SECONDS"):
+        monkeypatch.setattr(gallery, name, 0.0)
+    monkeypatch.setattr(gallery, "TOGETHER_SECONDS", -1.0)

@@ -17,14 +17,7 @@ from embeddings.types import SupportRef
 from tests.embeddings.factories import VERSION, Artist, analysis, enrolled, finding, seen
 from tests.embeddings.happenings import KINDS, SEEN, TOLD, UNTOLD, Board, look
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def looks_every_time(monkeypatch):
-    for name in ("LOOK_SECONDS", "GROWN_SECONDS"):
-        monkeypatch.setattr(gallery, name, 0.0)
-    monkeypatch.setattr(gallery, "TOGETHER_SECONDS", -1.0)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("looks_every_time")]
 
 
 @pytest.fixture
