@@ -50,7 +50,7 @@ def _whitening(checkpoint: Checkpoint, options: Options, say: Say) -> Fitted:
     if not to_fit:
         raise InvalidInput("Name at least one folder after --data or --faces.")
     module = vectors.untaught(checkpoint, declared, to_fit)
-    sets = vectors.look(checkpoint, to_fit, module)
+    sets = vectors.look(checkpoint, to_fit, module, also=options["also"])
     if options["unlabelled"]:
         sets = [vectors.unlabelled(one) for one in sets]
     shrink = options["shrink"]

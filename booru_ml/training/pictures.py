@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +18,7 @@ from booru_ml.errors import InvalidInput
 from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import crop_square, fit
 from booru_ml.progress import track
+from booru_ml.training.colourless import lines
 from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings
 from booru_ml.training.tasks import Marks, Targets
@@ -89,16 +89,6 @@ def augmentation(
         return torch.stack([last(part), vary(part)])
 
     return both if pairs else lambda pixels: vary(place(pixels))
-
-
-def lines(pixels: Tensor) -> Tensor:
-    """What a pencil would copy of a picture (3, H, W), uint8: where it is darker than what is about it ("colour
-    dodge"), with a pencil of some width and some pressure."""
-    width, pressure = (float(torch.empty(1).uniform_(*span)) for span in ((0.6, 2.5), (1.0, 4.0)))
-    grey = v2.functional.rgb_to_grayscale(pixels, num_output_channels=3).float()
-    about = v2.functional.gaussian_blur(grey, [2 * math.ceil(2 * width) + 1] * 2, [width] * 2)
-    paper: Tensor = (grey / about.clamp(min=1.0)).clamp(max=1.0) ** pressure
-    return (255 * paper).to(torch.uint8)
 
 
 class Pictures(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):

@@ -14,14 +14,15 @@ from torch import Tensor
 from booru_ml.checkpoint import heads
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.heads import Vector
-from booru_ml.training import channels, manifest
+from booru_ml.nn.transforms import fit
+from booru_ml.training import channels, colourless, manifest
 from booru_ml.training.episodes import Accuracy, accuracy
 from booru_ml.training.features import Frozen, meant
 from booru_ml.training.whitening import Scatter, project
 from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
-    from booru_ml.checkpoint import Checkpoint, Head
+    from booru_ml.checkpoint import Checkpoint, Head, Preprocess
     from booru_ml.training.manifest import Sample
 
 SHRINKS = (0.1, 0.2, 0.4, 0.6, 0.8)
@@ -82,18 +83,30 @@ def untaught(checkpoint: Checkpoint, declared: Head, sets: Mapping[str, Sequence
     return module
 
 
-def look(checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], module: Vector) -> list[LabelledRows]:
-    """The raw features of every set's pictures, or of the parts of them that its samples mean."""
+def look(
+    checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], module: Vector, *, also: Sequence[str] = ()
+) -> list[LabelledRows]:
+    """The raw features of every set's pictures, or of the parts of them that its samples mean; ``also``: of each by
+    these ``colourless.views``, too."""
     frozen = Frozen(checkpoint, stages=module.stages)
-    margin = checkpoint.faces.margin
     found = []
     for name, samples in sets.items():
         small: list[FloatArray] = []
-        rows = frozen.rows(_kept(meant(samples, name, margin), small), module.raw)
-        labels = tuple(sample.label for sample in samples)
-        groups = tuple(f"{sample.label}/{sample.group}" for sample in samples)
+        frames = _also(meant(samples, name, checkpoint.faces.margin), also, checkpoint.preprocess)
+        rows = frozen.rows(_kept(frames, small), module.raw)
+        seen = [sample for sample in samples for _ in range(1 + len(also))]
+        labels = tuple(sample.label for sample in seen)
+        groups = tuple(f"{sample.label}/{sample.group}" for sample in seen)
         found.append(LabelledRows(name, rows, labels, groups, np.stack(small)))
     return found
+
+
+def _also(frames: Iterator[PixelArray], views: Sequence[str], preprocess: Preprocess) -> Iterator[PixelArray]:
+    """Each frame and behind it its views, of the size that the network sees: so a line is as wide on every picture."""
+    for number, frame in enumerate(frames):
+        yield frame
+        if views:
+            yield from colourless.views(fit(frame, preprocess), views, seed=number)
 
 
 def unlabelled(one: LabelledRows) -> LabelledRows:

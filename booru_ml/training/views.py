@@ -46,7 +46,7 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
 
 
-def _grey(frame: PixelArray) -> PixelArray:
+def grey(frame: PixelArray) -> PixelArray:
     return np.asarray(Image.fromarray(frame).convert("L").convert("RGB"))
 
 
@@ -60,7 +60,7 @@ def _small(frame: PixelArray) -> PixelArray:
 
 
 FIXED: Mapping[str, Callable[[PixelArray], PixelArray]] = {
-    "grey": _grey,
+    "grey": grey,
     "middle 60 %": _middle,
     "256 pixels": _small,
 }

@@ -13,6 +13,7 @@ from booru_ml.training import arguments
 
 THIRDS = ("upper", "middle", "lower")
 STATISTICS = ["moments", "correlations"]
+COLOURLESS = ("grey", "lines", "contours")
 NETWORKS = {
     "encoder": "a backbone that tells drawn characters apart",
     "characters": "a closed set of characters",
@@ -69,6 +70,13 @@ class Command(BooruCommand):
         )
         task.add_argument("--test-label", metavar="LABEL", help="the classes of --test; default: as --label")
         task.add_argument("--test-group", metavar="GROUP", help="the groups of --test; default: as --group")
+        task.add_argument(
+            "--also",
+            nargs="+",
+            choices=COLOURLESS,
+            default=[],
+            help="fit on each picture without colour, too: its brightness, or what a pencil or a pen would copy",
+        )
         task.add_argument("--unlabelled", action="store_true", help="undo all that varies, not only within classes")
         task.add_argument("--most", type=int, help="pictures of each class; default: all")
         task.add_argument("--stages", type=int, nargs="*", default=[0, 1, 2, 3, 4], help="none: pooled features")

@@ -93,6 +93,29 @@ def test_the_head_gives_the_vectors_that_were_tested(checkpoint: Path, data: Pat
     assert after.heads["embedding"].statistics == declared.statistics
 
 
+def test_pictures_without_colour_are_fitted_on_beside_the_others(checkpoint: Path, data: Path) -> None:
+    from booru_ml.training import vectors
+    from booru_ml.training.manifest import read
+
+    before = Checkpoint.load(checkpoint)
+    samples = read(data, label="character")[:4]
+    declared = vectors.declare("embedding", {"kind": "embedding", "dim": 8, "projected": True})
+    module = vectors.untaught(before, declared, {"drawings": samples})
+    (plain,) = vectors.look(before, {"drawings": samples}, module)
+    (both,) = vectors.look(before, {"drawings": samples}, module, also=("grey", "lines"))
+    assert np.array_equal(both.rows[::3], plain.rows)
+    assert not np.allclose(both.rows[1::3], plain.rows)
+    assert both.labels[::3] == both.labels[1::3] == both.labels[2::3] == plain.labels
+    assert both.groups[::3] == both.groups[1::3] == both.groups[2::3] == plain.groups
+
+    fit = ("whitening", checkpoint, "--data", data, "--stages", "--dim", 16, "--shrink", 0.3)
+    sums = []
+    for also in ((), ("--also", "grey", "contours")):
+        train(*fit, *also)
+        sums.append(Checkpoint.load(checkpoint).sums["heads.safetensors"])
+    assert sums[0] != sums[1]
+
+
 def test_a_style_head_is_fitted_without_labels_and_tested_with_them(
     checkpoint: Path, data: Path, tmp_path: Path
 ) -> None:
