@@ -9,29 +9,52 @@
     rows = _due(using, 16).rows(post=12)
 
 The function is called once for each database and each set of its own arguments. What differs from time to time is left
-open by ``slot`` and given by name, as the field of that name takes it.
+open by ``slot`` and given by name, as the field of that name takes it. ``slots`` takes a list of any length, behind the
+``__in`` of a filter (not of an exclusion: an empty list is written as a NULL).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Concatenate, ParamSpec, cast
 
 from django.db import connections
 from django.db.models import Model, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import Expression
+from django.db.models.signals import post_migrate
 from django.db.models.sql import UpdateQuery
 
 P = ParamSpec("P")
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """A value that is not known yet, among the parameters of a statement."""
+class Slot(Expression):
+    """The place of what differs from time to time. Among the parameters of a statement it stands for itself."""
 
-    field: Any
+    def __init__(self, field: Any, name: str, several: bool) -> None:
+        super().__init__(output_field=field)
+        self.name, self.several = name, several
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return "%s", [self]
+
+    def filled(self, values: Mapping[str, Any], connection: Any) -> tuple[str, list[Any]]:
+        """SQL and parameters of what ``values`` has for it. Raises ``KeyError`` where that is nothing."""
+        given: Iterable[Any] = values[self.name] if self.several else [values[self.name]]
+        params = [self.output_field.get_db_prep_save(value, connection) for value in given]
+        return ", ".join(["%s"] * len(params)) or "NULL", params
+
+
+def slot(model: type[Model], field: str, name: str = "") -> Slot:
+    """The place of a value of this field, by its own ``name`` where the field has two."""
+    return Slot(model._meta.get_field(field), name or field, several=False)
+
+
+def slots(model: type[Model], field: str) -> Any:
+    """The place of a list of values of this field."""
+    return Slot(model._meta.get_field(field), field, several=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +62,23 @@ class Statement:
     """SQL of the ORM's making, and its parameters."""
 
     using: str
+    made: Any
+    compiler: Any
+    """Reads the rows, once it is given a connection."""
     sql: str
     params: tuple[Any, ...]
 
-    def rows(self, **values: Any) -> list[tuple[Any, ...]]:
-        """What it selects, as the driver gives it."""
-        with connections[self.using].cursor() as cursor:
-            cursor.execute(self.sql, self.bound(values))
-            return list(cursor.fetchall())
+    def rows(self, **values: Any) -> list[Any]:
+        """What the queryset would give."""
+        compiler, rows, bound = copy(self.compiler), self.made.all(), self.bound(values)
+        compiler.connection, compiler.as_sql = connections[self.using], lambda: bound
+        rows.query.get_compiler = lambda *_, **__: compiler
+        return list(rows)
 
     def run(self, **values: Any) -> int:
         """How many rows it changed."""
         with connections[self.using].cursor() as cursor:
-            cursor.execute(self.sql, self.bound(values))
+            cursor.execute(*self.bound(values))
             return int(cursor.rowcount)
 
     def run_each(self, values: Sequence[Mapping[str, Any]]) -> None:
@@ -60,21 +87,17 @@ class Statement:
             self.run(**values[0])
             return
         with connections[self.using].cursor() as cursor:
-            cursor.executemany(self.sql, [self.bound(item) for item in values])
+            cursor.executemany(self.sql, [self.bound(item)[1] for item in values])
 
-    def bound(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The parameters with ``values`` in their slots. Raises ``KeyError`` for a slot without a value."""
+    def bound(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """SQL and parameters with ``values`` in their slots."""
         connection = connections[self.using]
-        return tuple(
-            param.field.get_db_prep_save(values[param.field.name], connection) if isinstance(param, _Open) else param
-            for param in self.params
-        )
-
-
-def slot(model: type[Model], name: str) -> RawSQL:
-    """The place of a value of this field."""
-    field: Any = model._meta.get_field(name)
-    return RawSQL("%s", [_Open(field)], output_field=field)
+        places, params = [], []
+        for param in self.params:
+            place, found = param.filled(values, connection) if isinstance(param, Slot) else ("%s", [param])
+            places.append(place)
+            params += found
+        return self.sql.replace("%%", "%%%%") % tuple(places), params
 
 
 def update(rows: QuerySet[Any], **values: Any) -> UpdateQuery:
@@ -87,8 +110,10 @@ def update(rows: QuerySet[Any], **values: Any) -> UpdateQuery:
 def prepared(made: QuerySet[Any] | UpdateQuery, using: str = "") -> Statement:
     """What ``made`` would execute, ready to be executed often."""
     query, using = (made.query, using or made.db) if isinstance(made, QuerySet) else (made, using)
-    sql, params = query.get_compiler(using).as_sql()
-    return Statement(using, sql, tuple(params))
+    compiler = query.get_compiler(using)
+    sql, params = compiler.as_sql()
+    compiler.connection = None  # it is this thread's own
+    return Statement(using, made, compiler, sql, tuple(params))
 
 
 def by_index(rows: QuerySet[Any], name: str) -> Statement:
@@ -111,4 +136,7 @@ def kept(
         made = build(using, *args, **kwargs)
         return made if isinstance(made, Statement) else prepared(made, using)
 
-    return cast(Callable[Concatenate[str, P], Statement], cache(statement))
+    made = cache(statement)
+    # SQL may hold what the ORM looked up for it: that of a relation of django-taggit has the id of a content type.
+    post_migrate.connect(lambda **_: made.cache_clear(), weak=False)
+    return cast(Callable[Concatenate[str, P], Statement], made)

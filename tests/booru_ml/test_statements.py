@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Now
 
 from booru_ml.models import AnalysisJob
-from booru_ml.statements import kept, slot, update
+from booru_ml.statements import kept, slot, slots, update
 
 pytestmark = pytest.mark.django_db
 State = AnalysisJob.State
@@ -55,3 +56,84 @@ def test_a_slot_without_a_value_is_an_error_not_a_null(upload):
     with pytest.raises(KeyError, match="code"):
         one("default").rows()
     assert connection.is_usable()
+
+
+@kept
+def _of(using: str) -> QuerySet[AnalysisJob]:
+    jobs = AnalysisJob.objects.using(using).filter(
+        post__in=slots(AnalysisJob, "post"), state=slot(AnalysisJob, "state")
+    )
+    return jobs.annotate(sign=Value("100 %")).order_by("pk")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 40])
+def test_a_list_may_be_of_any_length_none_included(upload, count):
+    posts = [upload().pk for _ in range(count + 1)]
+    found = _of("default").rows(post=posts[:count], state=State.QUEUED)
+    assert [job.post_id for job in found] == posts[:count]
+    assert _of("default").rows(post=posts[:count], state=State.DONE) == []
+    assert [job.post_id for job in _of("default").rows(post=[*posts[:count], None, 0], state=State.QUEUED)] == posts[
+        :count
+    ]
+
+
+def test_rows_are_what_the_queryset_would_give(upload):
+    posts = [upload().pk for _ in range(2)]
+    token = uuid.uuid4()
+    AnalysisJob.objects.update(lease_token=token, timings={"decode": 0.25})
+
+    @kept
+    def tokens(using: str, *, flat: bool) -> QuerySet[AnalysisJob]:
+        jobs = AnalysisJob.objects.using(using).filter(lease_token__in=slots(AnalysisJob, "lease_token")).order_by("pk")
+        if flat:
+            return jobs.values_list("lease_token", flat=True)
+        return jobs.values_list("post_id", "lease_token", "timings", "created_at")
+
+    made = list(AnalysisJob.objects.order_by("pk"))
+    assert tokens("default", flat=True).rows(lease_token={token, uuid.uuid4()}) == [token, token]
+    assert tokens("default", flat=False).rows(lease_token=[token]) == [
+        (job.post_id, job.lease_token, job.timings, job.created_at) for job in made
+    ]
+    jobs = _of("default").rows(post=iter(posts), state=State.QUEUED)
+    assert jobs == made
+    assert [(job.lease_token, job.timings, job.sign, job._state.db) for job in jobs] == [
+        (token, {"decode": 0.25}, "100 %", "default")
+    ] * 2
+
+
+def test_a_list_says_which_rows_are_updated(upload):
+    posts = [upload().pk for _ in range(5)]
+
+    @kept
+    def name(using: str) -> object:
+        rows = AnalysisJob.objects.using(using).filter(post__in=slots(AnalysisJob, "post"))
+        return update(rows, code=slot(AnalysisJob, "code"))
+
+    assert name("default").run(post=[], code="none") == 0
+    assert name("default").run(post=posts[1:4], code="50 %s") == 3
+    assert AnalysisJob.objects.filter(code="50 %s").count() == 3
+
+
+def test_of_two_values_of_a_field_each_has_its_own_name(upload):
+    jobs = [AnalysisJob.objects.get(post=upload()).pk for _ in range(4)]
+
+    @kept
+    def between(using: str) -> QuerySet[AnalysisJob]:
+        after, until = (slot(AnalysisJob, "id", name) for name in ("after", "until"))
+        rows = AnalysisJob.objects.using(using).filter(pk__gt=after, pk__lte=until)
+        return rows.order_by("pk").values_list("pk", flat=True)
+
+    assert between("default").rows(after=jobs[0], until=jobs[2]) == jobs[1:3]
+
+
+def test_another_thread_asks_by_a_connection_of_its_own(upload):
+    assert _of("default").rows(post=[upload().pk], state=State.QUEUED)
+
+    def ask() -> list[AnalysisJob]:
+        try:
+            return _of("default").rows(post=[], state=State.QUEUED)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ask).result() == []
