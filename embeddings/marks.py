@@ -9,10 +9,12 @@ reuses an id that was committed: ids beyond the last one seen are all there is. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connections
 from django.db.models import Q, QuerySet
 
+from booru_ml.statements import kept
 from embeddings.models import Vector
 
 # A dump restored into another cluster brings stamps of a future there; far ones are no news.
@@ -28,9 +30,9 @@ class Mark:
     high: int
 
     @classmethod
-    def now(cls, rows: QuerySet[Vector]) -> Mark:
+    def now(cls, using: str) -> Mark:
         """Where the database stands; take it before reading the rows."""
-        connection = connections[rows.db]
+        connection = connections[using]
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute(
@@ -39,7 +41,7 @@ class Mark:
                 )
                 low, high = cursor.fetchone()
             return cls("postgresql", low, high)
-        last = rows.order_by("-id").values_list("id", flat=True).first() or 0
+        last = max(_last(using).rows(), default=0)
         return cls(connection.vendor, last, last)
 
     def repeats(self, stamp: int) -> bool:
@@ -51,6 +53,18 @@ class Mark:
         return self.vendor != now.vendor or (self.vendor == "postgresql" and self.high > now.high)
 
     def news(self, now: Mark) -> Q:
-        if self.vendor == "postgresql":
-            return Q(stamp__gte=self.low, stamp__lt=now.high + _FUTURE)
-        return Q(id__gt=self.low)
+        return between(self.vendor, **self.bounds(now))
+
+    def bounds(self, now: Mark) -> dict[str, int]:
+        """What ``between`` asks for."""
+        return {"low": self.low, "high": now.high + _FUTURE}
+
+
+def between(vendor: str, low: Any, high: Any) -> Q:
+    """The news between two marks."""
+    return Q(stamp__gte=low, stamp__lt=high) if vendor == "postgresql" else Q(id__gt=low)
+
+
+@kept
+def _last(using: str) -> QuerySet[Any]:
+    return Vector.objects.using(using).order_by("-id").values_list("id", flat=True)[:1]

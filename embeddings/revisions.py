@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
+from booru_ml.statements import kept
 from embeddings.models import Gallery, Touched
 
 KEPT = 1000
@@ -18,7 +20,7 @@ Revision = tuple[int, uuid.UUID | None]
 
 def revision() -> Revision:
     """The gallery's revision and its token, in one cheap query."""
-    return Gallery.objects.filter(pk=1).values_list("revision", "token").first() or (0, None)
+    return next(iter(_revision(Gallery.objects.db).rows()), (0, None))
 
 
 def bump(subject_ids: Iterable[int] | None = None) -> int:
@@ -66,3 +68,8 @@ def touched(since: Revision, until: Revision) -> set[int] | None:
         return None
     named = [found[number][1] for number in wanted[1:]]
     return None if None in named else {subject_id for some in named for subject_id in some or ()}
+
+
+@kept
+def _revision(using: str) -> QuerySet[Any]:
+    return Gallery.objects.using(using).filter(pk=1).values_list("revision", "token")

@@ -129,7 +129,7 @@ class SharedSpace:
     def _after(self, row: Collection | None) -> Q:
         if row is None:
             return Q()
-        news = self._mark(row).news(Mark.now(self.rows))
+        news = self._mark(row).news(Mark.now(self.rows.db))
         return news if row.complete else news | Q(id__gt=row.filled_to)
 
     # --- How the collection comes forward ------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class SharedSpace:
 
     def _begin(self, row: Collection, index: MilvusIndex) -> None:
         """The mark is taken before the first row is copied, so what is committed out of order meanwhile comes later."""
-        now = Mark.now(self.rows)
+        now = Mark.now(self.rows.db)
         version = hashlib.sha256(self.model_version.encode()).hexdigest()[:12]
         index.name = row.name = f"booru_{version}_{self.kind}_{secrets.token_hex(4)}"
         index.create()
@@ -206,7 +206,7 @@ class SharedSpace:
         return len(chunk)
 
     def _follow(self, row: Collection, index: MilvusIndex) -> None:
-        now = Mark.now(self.rows)
+        now = Mark.now(self.rows.db)
         news = dict(self.rows.filter(self._mark(row).news(now)).values_list("id", "stamp"))
         there = index.stamps(news)
         self._write(index, {id_: stamp for id_, stamp in news.items() if there.get(id_) != stamp})

@@ -16,17 +16,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import connections, transaction
+from django.db.models import QuerySet
 
 from booru_ml.conf import config
 from booru_ml.progress import Advance, nobody
+from booru_ml.statements import kept, slot, slots
 from booru_ml.types import FloatArray
 from embeddings import upkeep
 from embeddings.index import choose
 from embeddings.index.base import Index
 from embeddings.index.snapshots import Snapshot
-from embeddings.marks import Mark
+from embeddings.marks import Mark, between
 from embeddings.models import Vector
 from embeddings.shared import SharedSpace
 from embeddings.store import readable
@@ -72,7 +73,7 @@ class Space:
         ]
 
     def _sync(self) -> None:
-        now = Mark.now(self.rows)
+        now = Mark.now(Vector.objects.db)
         if self.mark is None and self.index is None:
             self.offered = upkeep.stored(self)
         if self.offered and self._take_over(now):
@@ -80,7 +81,7 @@ class Space:
         elif self.mark is None:
             self.read_all(now)
         else:
-            self._read_news(self.mark.news(now))
+            self._read_news(self.mark, now)
         # Rows of a transaction that is rolled back later must be asked for again.
         transaction.on_commit(partial(self._advance, now), using=self.rows.db)
         if time.monotonic() - self.reconciled >= RECONCILE_SECONDS:
@@ -104,7 +105,7 @@ class Space:
             return False
         self.index, self.mark, self.stamps = snapshot.index, mark, {}
         self._read(np.setdiff1d(there, self.index.ids()).tolist())
-        self._read_news(mark.news(now))
+        self._read_news(mark, now)
         return True
 
     def read_all(self, now: Mark, advance: Advance = nobody) -> None:
@@ -116,14 +117,15 @@ class Space:
             self.stamps |= {id_: stamp for id_, stamp, _ in chunk if now.repeats(stamp)}
             advance(len(chunk))
 
-    def _read_news(self, news: Q) -> None:
-        found = dict(self.rows.filter(news).values_list("id", "stamp"))
+    def _read_news(self, before: Mark, now: Mark) -> None:
+        news = _news(Vector.objects.db)
+        found = dict(news.rows(model_version=self.model_version, kind=self.kind, **before.bounds(now)))
         self._read([id_ for id_, stamp in found.items() if self.stamps.get(id_) != stamp])
         self.stamps |= found
 
     def _read(self, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), CHUNK):
-            self._add(list(self.rows.filter(pk__in=ids[start : start + CHUNK]).values_list("id", "data")))
+            self._add(_some(Vector.objects.db, "data").rows(id=ids[start : start + CHUNK]))
 
     def _add(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
         keys, vectors = readable(rows, dimension=None if self.index is None else self.index.dimension)
@@ -204,5 +206,18 @@ def _by_post(hits: list[tuple[int, float]], posts: dict[int, tuple[Any, int]], w
 
 
 def _posts(ids: list[int]) -> dict[int, tuple[Any, int]]:
-    rows = Vector.objects.filter(pk__in=ids).values_list("id", "post_id", "number")
+    rows = _some(Vector.objects.db, "post_id", "number").rows(id=ids)
     return {id_: (post_id, number) for id_, post_id, number in rows}
+
+
+@kept
+def _news(using: str) -> QuerySet[Any]:
+    """Rows of a space between two marks."""
+    rows = Vector.objects.using(using).filter(model_version=slot(Vector, "model_version"), kind=slot(Vector, "kind"))
+    low, high = slot(Vector, "stamp", "low"), slot(Vector, "stamp", "high")
+    return rows.filter(between(connections[using].vendor, low, high)).values_list("id", "stamp")
+
+
+@kept
+def _some(using: str, *columns: str) -> QuerySet[Any]:
+    return Vector.objects.using(using).filter(pk__in=slots(Vector, "id")).values_list("id", *columns)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.db.models import QuerySet
 
 from booru_ml.errors import InvalidInput
+from booru_ml.statements import kept, slots
 from booru_ml.types import Analysis, Box, Face, FloatArray
 from embeddings.models import Vector
 
@@ -82,7 +84,7 @@ def write(analyses: Iterable[Analysis]) -> Written:
     wanted = {_key(row): row for item in finished for row in rows_of(item)}
     gone = _forget(refused)
     posts = [item.post_id for item in finished if item.finding]
-    present: dict[_Key, Vector] = {_key(row): row for row in Vector.objects.filter(post_id__in=posts)}
+    present: dict[_Key, Vector] = {_key(row): row for row in _of_posts(Vector.objects.db).rows(post=posts)}
     same = {key for key, row in wanted.items() if key in present and _equal(row, present[key])}
     fresh = [wanted[key] for key in sorted(wanted.keys() - same, key=str)]
     spaces = {(item.post_id, item.finding.embedding_model) for item in finished if item.finding}
@@ -150,3 +152,8 @@ def _forget(post_ids: Sequence[Any]) -> set[Any]:
     if had:
         rows.delete()
     return had
+
+
+@kept
+def _of_posts(using: str) -> QuerySet[Vector]:
+    return Vector.objects.using(using).filter(post_id__in=slots(Vector, "post"))

@@ -6,15 +6,16 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import router, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from booru_ml.conf import config
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
+from booru_ml.statements import kept, slots
 from booru_ml.types import PostFacts
 from tagging import board
-from tagging.models import Suggestion, TagDecision
+from tagging.models import Suggestion, SuggestionQuerySet, TagDecision
 from tagging.rules import confirms, may_apply
 
 State = Suggestion.State
@@ -31,18 +32,9 @@ def apply(post_ids: Collection[Any], *, job_ids: Collection[int] = ()) -> int:
     bars = config().AUTO_APPLY_THRESHOLDS
     if not config().AUTO_APPLY or not bars:
         return 0
-    over = Q(pk__in=())
-    for category, least in bars.items():
-        over |= Q(category=category, score__gte=least)
-    rows = Suggestion.objects.filter(post_id__in=list(post_ids)).select_for_update(skip_locked=True)
-    fresh = list(rows.filter(over, state=State.SUGGESTED).untouched())
-    same_upload = AnalysisJob.objects.filter(
-        pk__in=list(job_ids),
-        priority=AnalysisJob.Priority.FRESH,
-        post_id=OuterRef("post_id"),
-        created_at__lte=OuterRef("created_at"),
-    )
-    wiped = list(rows.filter(Exists(same_upload), state=State.AUTO_APPLIED))
+    using = router.db_for_write(Suggestion)
+    fresh: list[Suggestion] = _fresh(using, tuple(bars.items())).rows(post=post_ids)
+    wiped: list[Suggestion] = _wiped(using).rows(post=post_ids, id=job_ids)
     if not fresh and not wiped:
         return 0
     facts = host().facts({row.post_id for row in fresh + wiped})
@@ -79,3 +71,29 @@ def _write(facts: PostFacts, rows: list[Suggestion]) -> list[TagDecision]:
             )
         )
     return decisions
+
+
+@kept
+def _fresh(using: str, bars: tuple[tuple[str, float], ...]) -> QuerySet[Suggestion]:
+    """What clears the bar of its category."""
+    over = Q(pk__in=())
+    for category, least in bars:
+        over |= Q(category=category, score__gte=least)
+    return _locked(using).filter(over, state=State.SUGGESTED).untouched()
+
+
+@kept
+def _wiped(using: str) -> QuerySet[Suggestion]:
+    """What was applied since these fresh jobs were written."""
+    same_upload = AnalysisJob.objects.filter(
+        pk__in=slots(AnalysisJob, "id"),
+        priority=AnalysisJob.Priority.FRESH,
+        post_id=OuterRef("post_id"),
+        created_at__lte=OuterRef("created_at"),
+    )
+    return _locked(using).filter(Exists(same_upload), state=State.AUTO_APPLIED)
+
+
+def _locked(using: str) -> SuggestionQuerySet:
+    rows = Suggestion.objects.using(using).filter(post_id__in=slots(Suggestion, "post"))
+    return rows.select_for_update(skip_locked=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from booru_ml.statements import kept, slots
 from tagging.models import Suggestion
 from tagging.rules import Proposal
 
@@ -23,10 +25,8 @@ def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) 
     that the run no longer supports go: deleted, or marked withdrawn where an audit row refers to them. A row of
     another source gives way only to a better score.
     """
-    known = set(Suggestion.objects.filter(post_id__in=list(wanted)).values_list("post_id", "category", "name"))
-    undecided = Suggestion.objects.of_posts(list(wanted), states=Suggestion.UNDECIDED)
-    # Skipping locked rows keeps a worker from waiting for, or deadlocking with, a person's decision.
-    ours = {_key(row): row for row in undecided.select_for_update(skip_locked=True)} if known else {}
+    known = set(_known(Suggestion.objects.db).rows(post=wanted))
+    ours = {_key(row): row for row in _undecided(router.db_for_write(Suggestion)).rows(post=wanted)} if known else {}
     taken = known - set(ours)
 
     new: list[Suggestion] = []
@@ -75,3 +75,16 @@ def _row(post_id: Any, item: Proposal) -> Suggestion:
 
 def _key(row: Suggestion) -> tuple[Any, str, str]:
     return row.post_id, row.category, row.name
+
+
+@kept
+def _known(using: str) -> QuerySet[Any]:
+    rows = Suggestion.objects.using(using).filter(post_id__in=slots(Suggestion, "post"))
+    return rows.values_list("post_id", "category", "name")
+
+
+@kept
+def _undecided(using: str) -> QuerySet[Suggestion]:
+    rows = Suggestion.objects.using(using).of_posts(slots(Suggestion, "post"), states=Suggestion.UNDECIDED)
+    # Skipping locked rows keeps a worker from waiting for, or deadlocking with, a person's decision.
+    return rows.select_for_update(skip_locked=True)

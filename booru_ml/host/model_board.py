@@ -26,7 +26,7 @@ from booru_ml.conf import config, post_model
 from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.host.tag_store import NoTags, RelatedTags, TagStore, TextTags, is_relation
 from booru_ml.pipeline.hooks import writing_back
-from booru_ml.statements import kept, slot
+from booru_ml.statements import kept, slot, slots
 from booru_ml.types import PostFacts, Rating, TagRef
 
 KEY_LENGTH = 64
@@ -78,7 +78,8 @@ class ModelBoard:
             raise NotFound(f"The file {name} of post {post_id} is not in the storage.") from None
 
     def facts(self, post_ids: Iterable[Any]) -> dict[Any, PostFacts]:
-        posts = {post.pk: post for post in self._posts.filter(pk__in=list(post_ids))}
+        found = _some(self._posts.db, self._model).rows(**{self._meta.pk.name: post_ids})
+        posts = {post.pk: post for post in found}
         tags = self._tags.of(list(posts.values()))
         return {pk: self._facts(post, frozenset(tags.get(pk, ()))) for pk, post in posts.items()}
 
@@ -248,3 +249,8 @@ def _picture(using: str, model: type[Model], field: str) -> QuerySet[Any]:
     """Where the file of a post is: asked for every picture, so its SQL is kept."""
     posts = model._base_manager.using(using).filter(pk=slot(model, model._meta.pk.name))
     return posts.order_by().values_list(field)
+
+
+@kept
+def _some(using: str, model: type[Model]) -> QuerySet[Any]:
+    return model._base_manager.using(using).filter(pk__in=slots(model, model._meta.pk.name))

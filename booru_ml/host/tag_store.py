@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from django.db import router
+from django.db.models import Model, QuerySet
 
 from booru_ml.conf import config
+from booru_ml.statements import kept, slots
 from booru_ml.types import Category, TagRef
 
 
@@ -64,12 +66,10 @@ class RelatedTags:
         self.category = config().TAG_FIELDS.get("category", "")
 
     def of(self, posts: Sequence[Any]) -> Mapping[Any, Sequence[TagRef]]:
-        columns = ["pk", f"{self.field.name}__{self.name}"]
-        if self.category:
-            columns.append(f"{self.field.name}__{self.category}")
-        rows = self.field.model._base_manager.filter(pk__in=[post.pk for post in posts]).order_by()
+        model, names = self.field.model, (self.name, self.category) if self.category else (self.name,)
+        carried = _carried(model._base_manager.db, model, tuple(f"{self.field.name}__{name}" for name in names))
         found: dict[Any, list[TagRef]] = defaultdict(list)
-        for post_id, name, *category in rows.values_list(*columns):
+        for post_id, name, *category in carried.rows(**{model._meta.pk.name: [post.pk for post in posts]}):
             if name is not None:
                 found[post_id].append(TagRef(str(name), self._category(*category)))
         return found
@@ -177,3 +177,9 @@ class TextTags:
     def _write(self, post: Any, words: Sequence[str]) -> None:
         setattr(post, self.field.attname, " ".join(words))
         post.save(update_fields=[self.field.name])
+
+
+@kept
+def _carried(using: str, model: type[Model], columns: tuple[str, ...]) -> QuerySet[Any]:
+    posts = model._base_manager.using(using).filter(pk__in=slots(model, model._meta.pk.name))
+    return posts.order_by().values_list("pk", *columns)

@@ -20,7 +20,7 @@ from django.db.models.sql import UpdateQuery
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline.outbox import database, write_old
-from booru_ml.statements import Statement, by_index, kept, slot, update
+from booru_ml.statements import Statement, by_index, kept, slot, slots, update
 from booru_ml.types import Analysis
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,7 @@ def claim(
     with transaction.atomic(using=using):
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
         _quarantine_worn_out(using)
-        first = _first(using, limit, version if newer else "")
-        picked = list(AnalysisJob.objects.using(using).raw(first.sql, first.params))
+        picked: list[AnalysisJob] = _first(using, limit, version if newer else "").rows()
         if picked and picked[0].attempts:
             picked = picked[:1] if suspects else []
         picked = [job for job in picked if not job.attempts] or picked
@@ -85,15 +84,14 @@ def claim(
 def renew(tokens: Iterable[uuid.UUID]) -> int:
     """Extends the leases that are still ours; returns how many rows they hold."""
     held = AnalysisJob.objects.using(database()).filter(state=State.RUNNING, lease_token__in=list(tokens))
-    return held.update(lease_until=_lease_end())
+    return held.update(lease_until=Now() + timedelta(seconds=config().LEASE_SECONDS))
 
 
 def hold(jobs: Sequence[AnalysisJob]) -> set[int]:
     """Locks, inside the caller's transaction, the rows among ``jobs`` whose lease is still ours; returns their ids."""
-    ours = _ours(jobs)
     every = {job.pk for job in jobs}
-    held = ours.update(lease_until=_lease_end())
-    return every if held == len(every) else set(ours.values_list("pk", flat=True))
+    held = _hold(database(), config().LEASE_SECONDS).run(id=every, lease_token={job.lease_token for job in jobs})
+    return every if held == len(every) else set(_ours(jobs).values_list("pk", flat=True))
 
 
 def give_back(jobs: Sequence[AnalysisJob], *, code: str = "", message: str = "", seconds: float = 0) -> None:
@@ -208,10 +206,6 @@ def _adopt(job: AnalysisJob, version: str, lags: str) -> bool:
     return True
 
 
-def _lease_end() -> Any:
-    return Now() + timedelta(seconds=config().LEASE_SECONDS)
-
-
 # --- Statements of every batch ---
 
 
@@ -246,6 +240,14 @@ def _take(using: str, seconds: float) -> UpdateQuery:
         lease_until=Now() + timedelta(seconds=seconds),
         started_at=Now(),
     )
+
+
+@kept
+def _hold(using: str, seconds: float) -> UpdateQuery:
+    ours = AnalysisJob.objects.using(using).filter(
+        pk__in=slots(AnalysisJob, "id"), state=State.RUNNING, lease_token__in=slots(AnalysisJob, "lease_token")
+    )
+    return update(ours, lease_until=Now() + timedelta(seconds=seconds))
 
 
 @kept

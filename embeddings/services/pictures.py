@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from booru_ml.errors import InvalidInput, NotFound
+from booru_ml.statements import kept, slots
 from booru_ml.types import Analysis, FloatArray
 from embeddings import recognition, revisions, similar, store
 from embeddings.calibration import active_version, calibration
@@ -23,11 +26,11 @@ def remember(analyses: Sequence[Analysis]) -> None:
     """Keeps the vectors of these analyses; of two for one post the later job speaks."""
     latest = {item.post_id: item for item in sorted(analyses, key=lambda item: item.job_id)}
     written = store.write(latest.values())
-    shown = Support.objects.filter(post_id__in=written.added | written.replaced)
-    if written.replaced or shown.exists():
+    shown = partial(_shown(Support.objects.db).rows, post=written.added | written.replaced)
+    if written.replaced or shown():
         revision = revisions.bump()
         # Asked behind the lock: who enrols such a post either stands in the answer or comes after this revision.
-        revisions.narrow(revision, shown.values_list("subject_id", flat=True))
+        revisions.narrow(revision, shown())
 
 
 def recognise(analysis: Analysis) -> tuple[Match, ...]:
@@ -98,3 +101,9 @@ def twins(*, post_id: Any, limit: int = 10) -> tuple[Neighbour, ...]:
     least = calibration(row.model_version, row.kind).twin
     found = near(post_id=post_id, model_version=row.model_version, limit=limit)
     return tuple(item for item in found if item.similarity >= least)
+
+
+@kept
+def _shown(using: str) -> QuerySet[Any]:
+    """The subjects that these posts are support pictures of."""
+    return Support.objects.using(using).filter(post_id__in=slots(Support, "post")).values_list("subject_id", flat=True)

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from booru_ml.errors import Unavailable
 from booru_ml.host.loader import host
+from booru_ml.statements import kept, slots
 from booru_ml.types import Analysis, Finding, PostFacts
 from embeddings import services as embeddings
 from embeddings.types import Neighbour
@@ -81,10 +83,10 @@ def _store_flags(drafts: Mapping[Any, Iterable[FlagDraft]]) -> dict[Any, set[str
     before: dict[Any, set[str]] = {post_id: set() for post_id in drafts}
     fallen = []
     now = {(post_id, draft.reason) for post_id, found in drafts.items() for draft in found}
-    for flag in Flag.objects.filter(post_id__in=list(drafts), active=True).only("pk", "post_id", "reason"):
-        before[flag.post_id].add(flag.reason)
-        if (flag.post_id, flag.reason) not in now:
-            fallen.append(flag.pk)
+    for flag_id, post_id, reason in _standing(Flag.objects.db).rows(post=drafts):
+        before[post_id].add(reason)
+        if (post_id, reason) not in now:
+            fallen.append(flag_id)
     if fallen:
         Flag.objects.filter(pk__in=fallen).update(active=False)
     Flag.objects.bulk_create(
@@ -114,7 +116,7 @@ def _keep_queue(
     near: Mapping[Any, Sequence[rules.Near]],
 ) -> None:
     now = timezone.now()
-    cases = {case.post_id: case for case in Case.objects.filter(post_id__in=list(latest)).select_for_update()}
+    cases = {case.post_id: case for case in _cases(router.db_for_write(Case)).rows(post=latest)}
     judged = _judged([case for case in cases.values() if case.state != states.OPEN])
     opened, kept, reopenings = [], [], []
     for post_id, analysis in latest.items():
@@ -196,3 +198,14 @@ def _reopen(case: Case, reasons: Iterable[str], *, replaced: bool, now: datetime
     case.state, case.version = states.OPEN, case.version + 1
     case.opened_at, case.decided_at = now, None
     return decision
+
+
+@kept
+def _standing(using: str) -> QuerySet[Any]:
+    flags = Flag.objects.using(using).filter(post_id__in=slots(Flag, "post"), active=True)
+    return flags.order_by().values_list("pk", "post_id", "reason")
+
+
+@kept
+def _cases(using: str) -> QuerySet[Case]:
+    return Case.objects.using(using).filter(post_id__in=slots(Case, "post")).select_for_update()

@@ -62,7 +62,7 @@ class Command(BooruCommand):
 
     def _build(self, space: Space, threads: int) -> None:
         started = time.monotonic()
-        now = Mark.now(space.rows)
+        now = Mark.now(space.rows.db)
         with progress(f"reading {space.kind}s", total=space.rows.count()) as advance:
             space.read_all(now, advance)
         space.mark = now
