@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from booru_ml.types import FloatArray
+from embeddings.methods import normalise
 from embeddings.types import IntArray
 
 ROWS = 2048
@@ -68,7 +69,7 @@ def leave_one_out(exemplars: FloatArray, starts: IntArray, rows: IntArray) -> Le
     sizes = np.diff(np.append(starts, total))
     owners = np.repeat(np.arange(count), sizes)
     sums = np.add.reduceat(exemplars, starts, axis=0)
-    means = _unit(sums)
+    means = normalise(sums)
     own, rival, place = (np.empty(len(rows), np.float32) for _ in range(3))
     for start in range(0, len(rows), ROWS):
         chosen = rows[start : start + ROWS]
@@ -78,7 +79,7 @@ def leave_one_out(exemplars: FloatArray, starts: IntArray, rows: IntArray) -> Le
         similar[at, chosen] = -1.0  # itself
         nearest = np.maximum.reduceat(similar, starts, axis=1)
         best = np.maximum(nearest, queries @ means.T)
-        rest = _unit(sums[mine] - queries)
+        rest = normalise(sums[mine] - queries)
         others = np.where(sizes[mine] > 1, np.einsum("qd,qd->q", queries, rest), -1.0)
         part = slice(start, start + len(chosen))
         own[part] = np.where(sizes[mine] > 1, np.maximum(nearest[at, mine], others), -1.0)
@@ -95,7 +96,7 @@ def examine(exemplars: FloatArray, starts: IntArray, places: Sequence[int], *, s
     ends = np.append(starts[1:], len(exemplars))
     rows = np.concatenate([np.arange(starts[place], ends[place]) for place in places])
     left = leave_one_out(exemplars, starts, rows)
-    means = _unit(np.add.reduceat(exemplars, starts, axis=0))
+    means = normalise(np.add.reduceat(exemplars, starts, axis=0))
     first = 0
     for place in places:
         size = int(ends[place] - starts[place])
@@ -125,8 +126,3 @@ def examine(exemplars: FloatArray, starts: IntArray, places: Sequence[int], *, s
             rival=float(like[nearest]) if nearest >= 0 else -1.0,
             suspects=tuple(suspects),
         )
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, 1e-9), dtype=np.float32)

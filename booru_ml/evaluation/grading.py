@@ -37,10 +37,6 @@ def _half(frame: PixelArray) -> PixelArray:
     return np.asarray(image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX))
 
 
-def grey(frame: PixelArray) -> PixelArray:
-    return np.asarray(Image.fromarray(frame).convert("L").convert("RGB"))
-
-
 LOOKS: Mapping[str, Change] = {"middle 80 %": _middle, "half size": _half}
 """Looks at which a grade should stay what it is."""
 

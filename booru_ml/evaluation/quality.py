@@ -14,11 +14,12 @@ from booru_ml.evaluation import folds as cutting
 from booru_ml.evaluation import scores
 from booru_ml.evaluation.answers import Answers, Findings, numbered
 from booru_ml.evaluation.degrade import GRADES, degrade
-from booru_ml.evaluation.grading import LOOKS, Graded, cross_validated, grey, inputs_of, tracked
+from booru_ml.evaluation.grading import LOOKS, Graded, cross_validated, inputs_of, tracked
 from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import Change, Material, ask, frames_of, gather
 from booru_ml.nn.survey import read_picture
 from booru_ml.training import manifest
+from booru_ml.training.views import grey
 from booru_ml.types import PixelArray
 
 if TYPE_CHECKING:
