@@ -23,38 +23,31 @@ def run(*args: str) -> str:
     return out.getvalue()
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.booru_ml.nn import builders
-
-    return builders.every_head(tmp_path_factory.mktemp("checkpoints") / "every-head").path
-
-
-def test_a_check_that_fails_leaves_the_old_folder(small: Path) -> None:
+def test_a_check_that_fails_leaves_the_old_folder(checkpoint: Path) -> None:
     from booru_ml.nn.writing import renew_graph
 
     def no(_: Checkpoint) -> None:
         raise CheckpointError("no")
 
-    before = Checkpoint.load(small)
+    before = Checkpoint.load(checkpoint)
     with pytest.raises(CheckpointError, match=r"^no$"):
         renew_graph(before, check=no)
-    assert Checkpoint.load(small).sums == before.sums
-    assert [path.name for path in small.parent.iterdir()] == [small.name]
+    assert Checkpoint.load(checkpoint).sums == before.sums
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot exchange two folders at once")
-def test_no_moment_is_without_a_folder(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_moment_is_without_a_folder(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from booru_ml.nn.writing import renew_graph
 
     def killed(*_: object) -> None:
         raise AssertionError("a kill after this would find no folder")
 
-    before = small.stat().st_ino
+    before = checkpoint.stat().st_ino
     monkeypatch.setattr(Path, "rename", killed)
-    renew_graph(Checkpoint.load(small))
-    assert small.stat().st_ino != before
-    assert [path.name for path in small.parent.iterdir()] == [small.name]
+    renew_graph(Checkpoint.load(checkpoint))
+    assert checkpoint.stat().st_ino != before
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
 
 
 def test_a_publishers_folder_says_that_it_takes_no_heads(tmp_path: Path) -> None:
@@ -66,13 +59,13 @@ def test_a_publishers_folder_says_that_it_takes_no_heads(tmp_path: Path) -> None
         set_heads(published, {}, {})
 
 
-def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
+def test_a_head_is_added_without_touching_the_backbone(checkpoint: Path) -> None:
     import torch
 
     from booru_ml.nn.verification import verify
     from booru_ml.nn.writing import set_heads
 
-    before = Checkpoint.load(small)
+    before = Checkpoint.load(checkpoint)
     tensors = {
         "mood.layers.0.weight": torch.ones(2, before.heads["embedding"].dim),
         "mood.layers.0.bias": torch.zeros(2),
@@ -86,32 +79,26 @@ def test_a_head_is_added_without_touching_the_backbone(small: Path) -> None:
     verify(after)
 
 
-def test_a_label_that_goes_takes_its_threshold_along(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import shutil
-
+def test_a_label_that_goes_takes_its_threshold_along(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     from booru_ml.checkpoint import pin
     from booru_ml.nn import writing
     from booru_ml.nn.writing import set_heads
 
-    monkeypatch.setattr(writing, "export", lambda checkpoint: None)  # takes seconds, and is tested elsewhere
+    monkeypatch.setattr(writing, "export", lambda _: None)  # takes seconds, and is tested elsewhere
 
-    folder = tmp_path / "every-head"
-    shutil.copytree(small, folder)
     rows = "category,head,name,threshold\n0,,general,0.3\n,kind,,0.4\n,kind,a,0.6\n,,c,0.7\n,tags,sea,0.5\n"
-    (folder / "thresholds.csv").write_text(rows)
-    pin(folder)
-    before = Checkpoint.load(folder)
+    (checkpoint / "thresholds.csv").write_text(rows)
+    pin(checkpoint)
+    before = Checkpoint.load(checkpoint)
     width = 2, before.heads["embedding"].dim
     tensors = {"kind.layers.0.weight": torch.ones(width), "kind.layers.0.bias": torch.zeros(2)}
     declared = {"kind": {"kind": "softmax", "inputs": ["embedding"]}, "coarse": {"kind": "softmax", "source": "kind"}}
     declared["coarse"]["matrix"] = [[1, 0], [0, 1]]
     labels = [(head, name, "meta") for head, names in (("kind", "ab"), ("coarse", "xy")) for name in names]
     after = set_heads(before, declared, tensors, labels)
-    assert (folder / "thresholds.csv").read_text() == rows.replace(",,c,0.7\n", "")
+    assert (checkpoint / "thresholds.csv").read_text() == rows.replace(",,c,0.7\n", "")
     assert after.thresholds["kind"] == {"a": 0.6, "b": 0.4}
     assert after.thresholds["tags"] == {"sky": 0.3, "sea": 0.5}
 
