@@ -21,6 +21,10 @@ def user(*permissions: str, name: str = "", **others: Any) -> Any:
     return person
 
 
+def staff_client(*permissions: str) -> Client:
+    return client_of(user(*permissions, is_staff=True))
+
+
 def client_of(person: Any = None, **options: Any) -> Client:
     client = Client(**options)
     if person is not None:

@@ -7,20 +7,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from booru_ml.models import AnalysisJob, Backfill, Worker
-from tests.people import client_of, user
+from tests.people import client_of, staff_client, user
 
 pytestmark = pytest.mark.django_db
 State = AnalysisJob.State
 PAGE = "/admin/booru_ml/queue/"
 
 
-def staff(*permissions: str) -> Client:
-    return client_of(user(*permissions, is_staff=True))
-
-
 @pytest.fixture
 def keeper() -> Client:
-    return staff("booru_ml.view_analysisjob", "booru_ml.change_analysisjob")
+    return staff_client("booru_ml.view_analysisjob", "booru_ml.change_analysisjob")
 
 
 @pytest.fixture
@@ -106,7 +102,7 @@ def test_damaged_wishes_change_nothing(fail, keeper, wish):
 def test_rights_are_asked_for(fail):
     fail(1, "crashed")
     Backfill.objects.create(total=1, pipeline_version="x")
-    nobody, viewer = staff(), staff("booru_ml.view_analysisjob")
+    nobody, viewer = staff_client(), staff_client("booru_ml.view_analysisjob")
     assert nobody.get(PAGE).status_code == 403
     assert "Run it again" not in viewer.get(PAGE).content.decode()
     for client in (nobody, viewer):

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from django.test import Client
 
 from embeddings import calibration, gallery, similar
 from embeddings.chances import Calibration
 from tests.embeddings.factories import VERSION
 from tests.embeddings.milvus import EmbeddedMilvus
+from tests.people import staff_client
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +34,12 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """No arrays left from another test."""
     monkeypatch.setattr(gallery, "room", gallery.Room())
     monkeypatch.setattr(similar, "spaces", similar.Spaces())
+
+
+@pytest.fixture
+def staff(db: None) -> Client:
+    """Somebody who may enrol."""
+    return staff_client("booru_embeddings.enrol_subject")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.contrib import admin
 from django.contrib.messages.storage.fallback import FallbackStorage
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 from django.urls import reverse
 
 from booru_ml.errors import NotFound
@@ -12,16 +12,11 @@ from embeddings import revisions
 from embeddings.admin import enrol_selected
 from embeddings.models import Subject, Support
 from tests.embeddings.factories import Artist, enrolled, post, seen
-from tests.people import client_of, user
+from tests.people import client_of, staff_client, user
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:booru_embeddings_subject_changelist")
 ADD = reverse("admin:booru_embeddings_subject_add")
-
-
-@pytest.fixture
-def staff() -> Client:
-    return client_of(user("booru_embeddings.enrol_subject", is_staff=True))
 
 
 def change(subject: Subject) -> str:
@@ -140,7 +135,7 @@ def test_what_somebody_else_was_faster_with_is_told(staff, monkeypatch):
 
 
 def test_staff_without_the_permission_neither_see_nor_change():
-    client = client_of(user(is_staff=True))
+    client = staff_client()
     assert client.get(LIST).status_code == 403
     assert client.get(ADD).status_code == 403
 

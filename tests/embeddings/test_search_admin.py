@@ -12,7 +12,7 @@ from booru_ml.errors import Unavailable
 from booru_ml.types import Box
 from embeddings import queries
 from tests.embeddings.factories import VERSION, Artist, seen
-from tests.people import client_of, user
+from tests.people import client_of, staff_client, user
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/booru_embeddings/picturequery/"
@@ -21,7 +21,7 @@ LOOK = Artist(7).character()
 
 @pytest.fixture
 def staff() -> Client:
-    return client_of(user(is_staff=True))
+    return staff_client()
 
 
 @pytest.fixture

@@ -12,15 +12,10 @@ from embeddings import services
 from embeddings.models import Change, Subject, Support
 from embeddings.types import SupportRef
 from tests.embeddings.factories import Artist, enrolled, seen
-from tests.people import client_of, user
+from tests.people import staff_client
 
 pytestmark = pytest.mark.django_db
 HISTORY = reverse("admin:booru_embeddings_change_changelist")
-
-
-@pytest.fixture
-def staff() -> Client:
-    return client_of(user("booru_embeddings.enrol_subject", is_staff=True))
 
 
 @pytest.fixture
@@ -112,7 +107,7 @@ def test_pictures_of_another_subject_cannot_be_removed_from_here(staff, miku):
 
 
 def test_verbs_take_the_right_to_enrol_and_looking_the_right_to_look(miku):
-    looker, nobody = client_of(user("booru_embeddings.view_subject", is_staff=True)), client_of(user(is_staff=True))
+    looker, nobody = staff_client("booru_embeddings.view_subject"), staff_client()
     shown = looker.get(page(miku)).content.decode()
     assert 'name="verb"' not in shown
     verb = reverse("admin:booru_embeddings_subject_verb", args=[miku.pk])

@@ -8,18 +8,14 @@ from django.test import Client
 from booru_ml import registry
 from booru_ml.checkpoint import pin
 from booru_ml.models import Backfill, Promotion
-from tests.people import client_of, user
+from tests.people import staff_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("promotions")]
 
 
-def staff(*permissions: str) -> Client:
-    return client_of(user(*permissions, is_staff=True))
-
-
 @pytest.fixture
 def keeper() -> Client:
-    return staff("booru_ml.view_modelversion", "booru_ml.view_promotion", "booru_ml.promote_modelversion")
+    return staff_client("booru_ml.view_modelversion", "booru_ml.view_promotion", "booru_ml.promote_modelversion")
 
 
 def page(row) -> str:
@@ -67,12 +63,12 @@ def test_a_damaged_model_is_refused_with_its_reason(candidate, keeper):
 
 def test_only_who_may_promote_can(candidate):
     row = candidate()
-    watcher = staff("booru_ml.view_modelversion")
+    watcher = staff_client("booru_ml.view_modelversion")
     said = watcher.get(page(row) + "change/")
     assert said.status_code == 200
     assert "Promote</button>" not in said.content.decode()
     assert watcher.post(page(row) + "promote/").status_code == 403
     assert watcher.post("/admin/booru_ml/modelversion/rollback/").status_code == 403
-    assert staff("booru_ml.promote_modelversion").get(page(row) + "promote/").status_code == 405
-    assert staff().get(page(row) + "change/").status_code == 403
+    assert staff_client("booru_ml.promote_modelversion").get(page(row) + "promote/").status_code == 405
+    assert staff_client().get(page(row) + "change/").status_code == 403
     assert not Promotion.objects.exists()
