@@ -8,6 +8,7 @@ is opened, so that a worker that runs the graph never loads torch.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from booru_ml.nn.routes.session import Session
 
 logger = logging.getLogger(__name__)
+
+# Has to be said before ONNX Runtime is imported; else it reports every process to its publisher.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 INSTALL = {
     "onnxruntime": "pip install onnxruntime",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,18 @@ def _without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 
 def test_on_a_cpu_the_graph_is_preferred(checkpoint: Checkpoint) -> None:
     assert open_session(checkpoint, device="cpu").route == "onnx"
+
+
+def test_the_runtime_reports_nothing_to_its_publisher(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """What it would report waits in a database in the user's home, beside an id of the machine."""
+    code = (
+        "from booru_ml.checkpoint import Checkpoint; from booru_ml.nn.routes import open_session;"
+        f"open_session(Checkpoint.load({str(checkpoint.path)!r}), device='cpu')"
+    )
+    ours = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | {"HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_torch_the_graph_serves(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
