@@ -23,9 +23,10 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from django.db import connections
 from django.db.models import Model, QuerySet
+from django.db.models.constants import OnConflict
 from django.db.models.expressions import Expression
 from django.db.models.signals import post_migrate
-from django.db.models.sql import UpdateQuery
+from django.db.models.sql import InsertQuery, UpdateQuery
 
 P = ParamSpec("P")
 
@@ -85,9 +86,9 @@ class Statement:
         """Once with each of ``values``, in one round trip where the driver can."""
         if len(values) == 1:
             self.run(**values[0])
-            return
-        with connections[self.using].cursor() as cursor:
-            cursor.executemany(self.sql, [self.bound(item)[1] for item in values])
+        elif values:
+            with connections[self.using].cursor() as cursor:
+                cursor.executemany(self.sql, [self.bound(item)[1] for item in values])
 
     def bound(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """SQL and parameters with ``values`` in their slots."""
@@ -107,11 +108,32 @@ def update(rows: QuerySet[Any], **values: Any) -> UpdateQuery:
     return cast(UpdateQuery, query)
 
 
-def prepared(made: QuerySet[Any] | UpdateQuery, using: str = "") -> Statement:
+def insert(
+    model: type[Model], *given: str, unique_fields: Sequence[str] = (), update_fields: Sequence[str] = ()
+) -> InsertQuery:
+    """What ``bulk_create`` of one row would execute, with values as ``vars`` of an instance has them.
+
+    What the database has a default for is left to it, but for ``given``. A row that is there already takes over
+    ``update_fields``, if any.
+    """
+    meta: Any = model._meta
+    query = InsertQuery(
+        model,
+        on_conflict=OnConflict.UPDATE if update_fields else OnConflict.IGNORE,
+        unique_fields=[meta.get_field(name) for name in unique_fields],
+        update_fields=[meta.get_field(name) for name in update_fields],
+    )
+    fields = [field for field in meta.concrete_fields if not field.primary_key]
+    slotted = [field for field in fields if field.name in given or not field.has_db_default()]
+    query.insert_values(fields, [model(**{field.attname: slot(model, field.name, field.attname) for field in slotted})])
+    return query
+
+
+def prepared(made: QuerySet[Any] | UpdateQuery | InsertQuery, using: str = "") -> Statement:
     """What ``made`` would execute, ready to be executed often."""
     query, using = (made.query, using or made.db) if isinstance(made, QuerySet) else (made, using)
     compiler = query.get_compiler(using)
-    sql, params = compiler.as_sql()
+    sql, params = compiler.as_sql()[0] if isinstance(query, InsertQuery) else compiler.as_sql()
     compiler.connection = None  # it is this thread's own
     return Statement(using, made, compiler, sql, tuple(params))
 
@@ -128,7 +150,7 @@ def by_index(rows: QuerySet[Any], name: str) -> Statement:
 
 
 def kept(
-    build: Callable[Concatenate[str, P], QuerySet[Any] | UpdateQuery | Statement],
+    build: Callable[Concatenate[str, P], QuerySet[Any] | UpdateQuery | InsertQuery | Statement],
 ) -> Callable[Concatenate[str, P], Statement]:
     """Calls ``build(using, …)`` for a statement that was not asked for before."""
 

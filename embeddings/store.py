@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.db import router
 from django.db.models import QuerySet
+from django.db.models.sql import InsertQuery
 
 from booru_ml.errors import InvalidInput
-from booru_ml.statements import kept, slots
+from booru_ml.statements import insert, kept, slots
 from booru_ml.types import Analysis, Box, Face, FloatArray
 from embeddings.models import Vector
 
@@ -91,14 +93,7 @@ def write(analyses: Iterable[Analysis]) -> Written:
     stale = [row for key, row in present.items() if key not in same and (key[0], key[3]) in spaces]
     if stale:
         Vector.objects.filter(pk__in=[row.pk for row in stale]).delete()
-    # The conflict is another worker's row for the same post, committed since we looked: the later word stands.
-    Vector.objects.bulk_create(
-        fresh,
-        batch_size=500,
-        update_conflicts=True,
-        unique_fields=["post", "kind", "number", "model_version"],
-        update_fields=["box", "data", "stamp"],
-    )
+    _insert(router.db_for_write(Vector)).run_each([vars(row) for row in fresh])
     return Written(
         added=frozenset(row.post_id for row in fresh),
         replaced=frozenset(row.post_id for row in stale) | gone,
@@ -157,3 +152,10 @@ def _forget(post_ids: Sequence[Any]) -> set[Any]:
 @kept
 def _of_posts(using: str) -> QuerySet[Vector]:
     return Vector.objects.using(using).filter(post_id__in=slots(Vector, "post"))
+
+
+@kept
+def _insert(using: str) -> InsertQuery:
+    # The conflict is another worker's row for the same post, committed since we looked: the later word stands.
+    key = ["post", "kind", "number", "model_version"]
+    return insert(Vector, unique_fields=key, update_fields=["box", "data", "stamp"])

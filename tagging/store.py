@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db import router, transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models.sql import InsertQuery
 
-from booru_ml.statements import kept, slots
+from booru_ml.statements import insert, kept, slots
 from tagging.models import Suggestion
 from tagging.rules import Proposal
 
@@ -25,8 +25,9 @@ def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) 
     that the run no longer supports go: deleted, or marked withdrawn where an audit row refers to them. A row of
     another source gives way only to a better score.
     """
-    known = set(_known(Suggestion.objects.db).rows(post=wanted))
-    ours = {_key(row): row for row in _undecided(router.db_for_write(Suggestion)).rows(post=wanted)} if known else {}
+    using = router.db_for_write(Suggestion)
+    known = set(_known(using).rows(post=wanted))
+    ours = {_key(row): row for row in _undecided(using).rows(post=wanted)} if known else {}
     taken = known - set(ours)
 
     new: list[Suggestion] = []
@@ -41,8 +42,8 @@ def keep(wanted: Mapping[Any, Sequence[Proposal]], *, sources: Collection[str]) 
                 continue
             (rescored if row else new).append(_row(post_id, item))
 
-    Suggestion.objects.bulk_create(new, ignore_conflicts=True)
-    Suggestion.objects.bulk_create(rescored, update_conflicts=True, unique_fields=_KEY, update_fields=_RESCORED)
+    _insert(using).run_each([vars(row) for row in new])
+    _rescore(using).run_each([vars(row) for row in rescored])
     gone = [
         row.pk
         for key, row in ours.items()
@@ -69,7 +70,6 @@ def _row(post_id: Any, item: Proposal) -> Suggestion:
         model_version=item.model_version[:64],
         gallery_revision=item.gallery_revision,
         evidence=dict(item.evidence),
-        scored_at=Now(),
     )
 
 
@@ -88,3 +88,13 @@ def _undecided(using: str) -> QuerySet[Suggestion]:
     rows = Suggestion.objects.using(using).of_posts(slots(Suggestion, "post"), states=Suggestion.UNDECIDED)
     # Skipping locked rows keeps a worker from waiting for, or deadlocking with, a person's decision.
     return rows.select_for_update(skip_locked=True)
+
+
+@kept
+def _insert(using: str) -> InsertQuery:
+    return insert(Suggestion)
+
+
+@kept
+def _rescore(using: str) -> InsertQuery:
+    return insert(Suggestion, unique_fields=_KEY, update_fields=_RESCORED)

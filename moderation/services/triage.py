@@ -9,11 +9,12 @@ from typing import Any
 
 from django.db import router, transaction
 from django.db.models import QuerySet
+from django.db.models.sql import InsertQuery
 from django.utils import timezone
 
 from booru_ml.errors import Unavailable
 from booru_ml.host.loader import host
-from booru_ml.statements import kept, slots
+from booru_ml.statements import insert, kept, slots
 from booru_ml.types import Analysis, Finding, PostFacts
 from embeddings import services as embeddings
 from embeddings.types import Neighbour
@@ -89,22 +90,18 @@ def _store_flags(drafts: Mapping[Any, Iterable[FlagDraft]]) -> dict[Any, set[str
             fallen.append(flag_id)
     if fallen:
         Flag.objects.filter(pk__in=fallen).update(active=False)
-    Flag.objects.bulk_create(
-        [
-            Flag(
-                post_id=post_id,
-                reason=draft.reason,
-                score=draft.score,
-                detail=dict(draft.detail),
-                model_version=draft.model[:64],
-            )
-            for post_id, found in drafts.items()
-            for draft in found
-        ],
-        update_conflicts=True,
-        unique_fields=["post", "reason"],
-        update_fields=["score", "detail", "model_version", "active"],
-    )
+    flags = [
+        Flag(
+            post_id=post_id,
+            reason=draft.reason,
+            score=draft.score,
+            detail=dict(draft.detail),
+            model_version=draft.model[:64],
+        )
+        for post_id, found in drafts.items()
+        for draft in found
+    ]
+    _flag(router.db_for_write(Flag)).run_each([vars(flag) for flag in flags])
     return before
 
 
@@ -115,8 +112,8 @@ def _keep_queue(
     before: Mapping[Any, set[str]],
     near: Mapping[Any, Sequence[rules.Near]],
 ) -> None:
-    now = timezone.now()
-    cases = {case.post_id: case for case in _cases(router.db_for_write(Case)).rows(post=latest)}
+    now, using = timezone.now(), router.db_for_write(Case)
+    cases = {case.post_id: case for case in _cases(using).rows(post=latest)}
     judged = _judged([case for case in cases.values() if case.state != states.OPEN])
     opened, kept, reopenings = [], [], []
     for post_id, analysis in latest.items():
@@ -135,9 +132,7 @@ def _keep_queue(
             if new or unseen:
                 reopenings.append(_reopen(case, new, replaced=unseen, now=now))
         kept.append(_scored(case, analysis, drafts[post_id], near))
-    Case.objects.bulk_create(
-        opened, update_conflicts=True, unique_fields=["post"], update_fields=["priority", "analysis"]
-    )
+    _open(using).run_each([vars(case) for case in opened])
     Case.objects.bulk_update(kept, ["state", "version", "priority", "analysis", "opened_at", "decided_at"])
     Decision.objects.bulk_create(reopenings)
 
@@ -209,3 +204,14 @@ def _standing(using: str) -> QuerySet[Any]:
 @kept
 def _cases(using: str) -> QuerySet[Case]:
     return Case.objects.using(using).filter(post_id__in=slots(Case, "post")).select_for_update()
+
+
+@kept
+def _flag(using: str) -> InsertQuery:
+    update_fields = ["score", "detail", "model_version", "active"]
+    return insert(Flag, unique_fields=["post", "reason"], update_fields=update_fields)
+
+
+@kept
+def _open(using: str) -> InsertQuery:
+    return insert(Case, "opened_at", unique_fields=["post"], update_fields=["priority", "analysis"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from django.db import connection
@@ -9,10 +10,10 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Now
 
 from booru_ml.models import AnalysisJob
-from booru_ml.statements import kept, slot, slots, update
+from booru_ml.statements import insert, kept, slot, slots, update
 
 pytestmark = pytest.mark.django_db
-State = AnalysisJob.State
+State, EPOCH = AnalysisJob.State, datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def test_sql_is_put_together_once_for_each_set_of_arguments(upload):
@@ -137,3 +138,40 @@ def test_another_thread_asks_by_a_connection_of_its_own(upload):
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(ask).result() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_rows_are_inserted_unless_they_are_there(upload, count):
+    @kept
+    def add(using: str) -> object:
+        return insert(AnalysisJob, "ready_at")
+
+    first = AnalysisJob.objects.get(post=upload())
+    jobs = [AnalysisJob(post=upload(), content_key="other", timings={"read": 0.5}) for _ in range(count)]
+    again = AnalysisJob(post_id=first.post_id, content_key=first.content_key, pipeline_version=first.pipeline_version)
+    for job in (*jobs, again):
+        job.ready_at, job.code = EPOCH, "new"
+    add("default").run_each([vars(job) for job in jobs])
+    add("default").run_each([vars(again)])
+    found = AnalysisJob.objects.filter(code="new").order_by("pk")
+    assert [(job.post_id, job.timings, job.ready_at) for job in found] == [
+        (job.post_id, {"read": 0.5}, EPOCH) for job in jobs
+    ]
+    assert all(job.created_at > EPOCH and job.lease_token is None for job in found)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_that_are_there_take_over_what_is_named(upload, count):
+    @kept
+    def write(using: str) -> object:
+        key = ["post", "content_key", "pipeline_version"]
+        return insert(AnalysisJob, unique_fields=key, update_fields=["code", "lease_token"])
+
+    for _ in range(count):
+        upload()
+    jobs, token = list(AnalysisJob.objects.order_by("pk")), uuid.uuid4()
+    for job in jobs:
+        job.code, job.lease_token, job.message = "50 %s", token, "not taken over"
+    write("default").run_each([vars(job) for job in jobs])
+    found = AnalysisJob.objects.order_by("pk").values_list("pk", "code", "lease_token", "message")
+    assert list(found) == [(job.pk, "50 %s", token, "") for job in jobs]
