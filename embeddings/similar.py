@@ -73,7 +73,8 @@ class Space:
         ]
 
     def _sync(self) -> None:
-        now = Mark.now(Vector.objects.db)
+        using = Vector.objects.db
+        now = Mark.now(using)
         if self.mark is None and self.index is None:
             self.offered = upkeep.stored(self)
         if self.offered and self._take_over(now):
@@ -83,7 +84,7 @@ class Space:
         else:
             self._read_news(self.mark, now)
         # Rows of a transaction that is rolled back later must be asked for again.
-        transaction.on_commit(partial(self._advance, now), using=self.rows.db)
+        transaction.on_commit(partial(self._advance, now), using=using)
         if time.monotonic() - self.reconciled >= RECONCILE_SECONDS:
             self._reconcile()
 
