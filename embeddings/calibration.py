@@ -13,6 +13,7 @@ from embeddings.chances import Calibration
 from embeddings.methods import METHODS
 
 _KEYS = frozenset(item.name for item in fields(Calibration))
+_UNKNOWN = Calibration()
 
 
 def active_version() -> str:
@@ -23,7 +24,7 @@ def active_version() -> str:
 def calibration(model_version: str, kind: str) -> Calibration:
     """The constants of one space; the defaults where its checkpoint is not configured any more or names none."""
     active, by_kind = _spaces(registry.in_force().checkpoints)
-    return by_kind.get(kind, Calibration()) if model_version == active else Calibration()
+    return by_kind.get(kind, _UNKNOWN) if model_version == active else _UNKNOWN
 
 
 @lru_cache(maxsize=8)
@@ -49,7 +50,7 @@ def of(checkpoint: Checkpoint) -> dict[str, Calibration]:
             raise CheckpointError(
                 f"Checkpoint {where}: booru.recognition.{kind} may hold {', '.join(sorted(_KEYS))} and nothing else."
             )
-        method = values.get("method", Calibration().method)
+        method = values.get("method", _UNKNOWN.method)
         numbers = {name: value for name, value in values.items() if name != "method"}
         if method not in [item.name for item in METHODS]:
             known = ", ".join(item.name for item in METHODS)
