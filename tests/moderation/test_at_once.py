@@ -1,13 +1,12 @@
 """What several people and workers do to a case at the same moment ends in one of the ways it could have gone."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event
+from threading import Event
 from time import sleep
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
-from booru_ml.errors import BooruError, StaleState
+from booru_ml.errors import StaleState
 from deploy.demo.board.models import Post
 from moderation import services
 from moderation.models import Case, Decision
@@ -15,26 +14,10 @@ from tagging import board
 from tagging import services as tagging
 from tagging.models import Suggestion
 from tests.people import user
+from tests.threads import together
 
 from .cases import status, suggest
 from .findings import PHOTO, analysis
-
-
-def together(*jobs):
-    """Runs the jobs at the same moment in threads of their own; returns results or errors."""
-    barrier = Barrier(len(jobs))
-
-    def run(job):
-        try:
-            barrier.wait(timeout=20)
-            return job()
-        except BooruError as error:
-            return error
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(run, jobs))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -112,22 +95,13 @@ def test_an_approval_with_several_suggestions_and_a_decision_on_one_do_not_wait_
     monkeypatch.setattr(board, "write", slowly)
 
     def approve():
-        try:
-            return services.approve(case_id=opened.pk, actor=moderator, suggestion_ids=[hat.pk, smile.pk])
-        finally:
-            connections.close_all()
+        return services.approve(case_id=opened.pk, actor=moderator, suggestion_ids=[hat.pk, smile.pk])
 
     def accept_one():
-        try:
-            assert written.wait(10)
-            return tagging.accept(suggestion_id=smile.pk, actor=opened.post.uploader)
-        except BooruError as error:
-            return error
-        finally:
-            connections.close_all()
+        assert written.wait(10)
+        return tagging.accept(suggestion_id=smile.pk, actor=opened.post.uploader)
 
-    with ThreadPoolExecutor(2) as pool:
-        approved, late = pool.submit(approve), pool.submit(accept_one)
-        assert approved.result(30).to_state == "approved"
-        assert isinstance(late.result(30), StaleState)
+    approved, late = together(approve, accept_one)
+    assert approved.to_state == "approved"
+    assert isinstance(late, StaleState)
     assert set(Post.objects.get(pk=opened.post_id).tags.values_list("name", flat=True)) == {"hat", "smile"}

@@ -11,6 +11,7 @@ from booru_ml.errors import StaleState
 from tagging import services
 from tagging.models import Suggestion, TagDecision
 from tests.tagging.factories import analysis, finding, moderator, post, suggestion
+from tests.threads import together
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gallery")]
 
@@ -20,27 +21,14 @@ def test_of_two_at_once_one_wins(verb):
     picture, judge = post(), moderator()
     row = suggestion(picture)
     decision = services.accept(suggestion_id=row.pk, actor=judge) if verb == "undo" else None
-    start, results = threading.Barrier(4), []
 
     def attempt():
-        start.wait()
-        try:
-            if decision:
-                services.undo(decision_id=decision.pk, actor=judge)
-            else:
-                services.accept(suggestion_id=row.pk, actor=judge)
-            results.append("done")
-        except StaleState:
-            results.append("stale")
-        finally:
-            connections.close_all()
+        if decision:
+            return services.undo(decision_id=decision.pk, actor=judge)
+        return services.accept(suggestion_id=row.pk, actor=judge)
 
-    threads = [threading.Thread(target=attempt) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert sorted(results) == ["done", "stale", "stale", "stale"]
+    results = together(*[attempt] * 4)
+    assert sorted(isinstance(result, StaleState) for result in results) == [False, True, True, True]
     assert TagDecision.objects.filter(verb=verb).count() == 1
     assert sorted(picture.tags.values_list("name", flat=True)) == ([] if verb == "undo" else ["long_hair"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from tagging.models import Suggestion, Sweep, SweepStep
 from tests.embeddings.conftest import encoder, fresh_process  # noqa: F401
 from tests.embeddings.factories import Artist, post, seen
 from tests.people import user
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db
 ENROL = "booru_embeddings.enrol_subject"
@@ -130,15 +130,7 @@ def test_two_workers_share_a_sweep(board):
         pytest.skip("SQLite has one writer at a time")
     order = sweeps.begin(subject_id=board["miku"].pk)
 
-    def work() -> None:
-        sweeper.advance(seconds=20)
-        connection.close()
-
-    threads = [Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[lambda: sweeper.advance(seconds=20)] * 2)
     order.refresh_from_db()
     assert (order.state, order.passed, order.suggested) == ("finished", 19, len(suggested()))
     assert board["shows"] <= suggested()

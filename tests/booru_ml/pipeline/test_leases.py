@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.db.models.functions import Now
 
 from booru_ml.conf import config
@@ -15,6 +14,7 @@ from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import leases
 from booru_ml.pipeline.keeper import LeaseKeeper
 from tests.booru_ml.pipeline.fakes import VERSION
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = AnalysisJob.State
@@ -38,13 +38,8 @@ def test_many_workers_claim_disjoint_rows(upload):
     def work() -> None:
         while jobs := leases.claim(limit=7, version=VERSION):
             taken.extend(job.pk for job in jobs)
-        connections.close_all()
 
-    workers = [threading.Thread(target=work) for _ in range(6)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    together(*[work] * 6)
     assert len(taken) == 300
     assert Counter(taken).most_common(1)[0][1] == 1
     assert set(AnalysisJob.objects.values_list("state", "attempts")) == {(State.RUNNING, 1)}
