@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from embeddings import similar, store, upkeep
 from embeddings.benchmarks.vectors import drawn
 from embeddings.index import choose
+from embeddings.marks import Mark
 from embeddings.models import Vector
 from tests.embeddings.factories import SIZE, VERSION, post
 
@@ -40,7 +42,16 @@ def board() -> np.ndarray:
     rows = [Vector(post=shown, number=n, kind="picture", model_version=VERSION, data=store.encode(vector))
             for n, vector in enumerate(every)]  # fmt: skip
     Vector.objects.bulk_create(rows)
+    _settle()
     return every
+
+
+def _settle() -> None:
+    """Until no transaction, of other tests either, is older than these rows: till then readers ask for them again."""
+    last = max(Vector.objects.values_list("stamp", flat=True))
+    patience = time.monotonic() + 20
+    while Mark.now("default").repeats(last) and time.monotonic() < patience:
+        time.sleep(0.02)
 
 
 def restarted(monkeypatch: pytest.MonkeyPatch) -> similar.Space:
