@@ -1,6 +1,7 @@
 """The usual PNG, decoded by kornia-rs (Rust's png) in half of the time that Pillow takes, or less.
 
-It answers as Pillow does, byte for byte, or not at all: whatever it does not take is left to Pillow, whose word counts.
+It gives the pixels that Pillow would, or none: whatever it does not take is left to Pillow, whose word counts. In one
+thing it is milder: it does not look at the checksum of the pixels' whole stream, only at those of its parts.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ def fill(image: ImageFile.ImageFile, data: Bytes, limits: Limits) -> bool:
     # It panics where memory runs out, so it must not come near.
     if mode != image.mode or len(data) + width * height * (channels + _PILLOW_BYTES) > limits.memory * 3 // 4:
         return False
+    file = bytes(data)
     try:
-        pixels = rust.decode_image_png_u8(bytes(data), (height, width), name)
-    except Exception:
+        pixels = rust.decode_image_png_u8(file, (height, width), name)
+    except Exception:  # what it raises has no class but this
         return False
     image.im = Image.frombuffer(mode, image.size, pixels, "raw", mode, 0, 1).im
     image.tile = []  # so that Pillow takes the picture for loaded

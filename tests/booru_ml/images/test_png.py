@@ -109,6 +109,16 @@ def test_damage_has_the_same_outcome_as_by_pillow_alone(monkeypatch: pytest.Monk
         assert outcome(bytes(data)) == outcome_by_pillow(bytes(data), monkeypatch), place
 
 
+def test_a_wrong_checksum_of_the_stream_costs_no_picture() -> None:
+    """Each part's own checksum is right, so no pixel can be wrong that its maker did not make so."""
+    rows = b"".join(b"\0" + row.tobytes() for row in np.asarray(noise("RGB")))
+    stream = bytearray(zlib.compress(rows))
+    stream[-1] ^= 1
+    found = filled(png((53, 31, 8, 2), (b"IDAT", bytes(stream))))
+    assert found is not None
+    assert np.array_equal(found, np.asarray(noise("RGB")))
+
+
 def outcome(data: bytes) -> object:
     try:
         found = decode.decode(io.BytesIO(data), memoryview(data), LIMITS)
