@@ -126,7 +126,7 @@ class Space:
 
     def _read(self, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), CHUNK):
-            self._add(_some(Vector.objects.db, "data").rows(id=ids[start : start + CHUNK]))
+            self._add(_by_ids(Vector.objects.db, "data").rows(id=ids[start : start + CHUNK]))
 
     def _add(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
         keys, vectors = readable(rows, dimension=None if self.index is None else self.index.dimension)
@@ -207,7 +207,7 @@ def _by_post(hits: list[tuple[int, float]], posts: dict[int, tuple[Any, int]], w
 
 
 def _posts(ids: list[int]) -> dict[int, tuple[Any, int]]:
-    rows = _some(Vector.objects.db, "post_id", "number").rows(id=ids)
+    rows = _by_ids(Vector.objects.db, "post_id", "number").rows(id=ids)
     return {id_: (post_id, number) for id_, post_id, number in rows}
 
 
@@ -220,5 +220,5 @@ def _news(using: str) -> QuerySet[Any]:
 
 
 @kept
-def _some(using: str, *columns: str) -> QuerySet[Any]:
+def _by_ids(using: str, *columns: str) -> QuerySet[Any]:
     return Vector.objects.using(using).filter(pk__in=slots(Vector, "id")).values_list("id", *columns)

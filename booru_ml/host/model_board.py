@@ -78,7 +78,7 @@ class ModelBoard:
             raise NotFound(f"The file {name} of post {post_id} is not in the storage.") from None
 
     def facts(self, post_ids: Iterable[Any]) -> dict[Any, PostFacts]:
-        found = _some(self._posts.db, self._model).rows(**{self._meta.pk.name: post_ids})
+        found = _by_ids(self._posts.db, self._model).rows(**{self._meta.pk.name: post_ids})
         posts = {post.pk: post for post in found}
         tags = self._tags.of(list(posts.values()))
         return {pk: self._facts(post, frozenset(tags.get(pk, ()))) for pk, post in posts.items()}
@@ -252,5 +252,5 @@ def _picture(using: str, model: type[Model], field: str) -> QuerySet[Any]:
 
 
 @kept
-def _some(using: str, model: type[Model]) -> QuerySet[Any]:
+def _by_ids(using: str, model: type[Model]) -> QuerySet[Any]:
     return model._base_manager.using(using).filter(pk__in=slots(model, model._meta.pk.name))

@@ -101,7 +101,7 @@ def _store_flags(drafts: Mapping[Any, Iterable[FlagDraft]]) -> dict[Any, set[str
         for post_id, found in drafts.items()
         for draft in found
     ]
-    _flag(router.db_for_write(Flag)).run_each([vars(flag) for flag in flags])
+    _insert_flag(router.db_for_write(Flag)).run_each([vars(flag) for flag in flags])
     return before
 
 
@@ -132,7 +132,7 @@ def _keep_queue(
             if new or unseen:
                 reopenings.append(_reopen(case, new, replaced=unseen, now=now))
         kept.append(_scored(case, analysis, drafts[post_id], near))
-    _open(using).run_each([vars(case) for case in opened])
+    _insert_case(using).run_each([vars(case) for case in opened])
     Case.objects.bulk_update(kept, ["state", "version", "priority", "analysis", "opened_at", "decided_at"])
     Decision.objects.bulk_create(reopenings)
 
@@ -207,11 +207,11 @@ def _cases(using: str) -> QuerySet[Case]:
 
 
 @kept
-def _flag(using: str) -> InsertQuery:
+def _insert_flag(using: str) -> InsertQuery:
     update_fields = ["score", "detail", "model_version", "active"]
     return insert(Flag, unique_fields=["post", "reason"], update_fields=update_fields)
 
 
 @kept
-def _open(using: str) -> InsertQuery:
+def _insert_case(using: str) -> InsertQuery:
     return insert(Case, "opened_at", unique_fields=["post"], update_fields=["priority", "analysis"])
