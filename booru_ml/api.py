@@ -9,18 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from booru_ml.errors import NotFound, NotPermitted, StaleState
+from booru_ml.fields import Moment, PostKeyField
 from booru_ml.host.loader import host
-from booru_ml.http import (
-    ApiView,
-    Cursor,
-    Moment,
-    Nothing,
-    PostKeyField,
-    StrictSerializer,
-    read_body,
-    read_query,
-    requires,
-)
+from booru_ml.http import ApiView, Cursor, Nothing, StrictSerializer, read_body, read_query, requires
 from booru_ml.models import AnalysisJob
 from booru_ml.openapi import extend_schema
 from booru_ml.pipeline import outbox

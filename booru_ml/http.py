@@ -12,9 +12,7 @@ from typing import Any, cast
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import (
-    ISO_8601,
     authentication,
     exceptions,
     pagination,
@@ -208,29 +206,6 @@ def post_key(text: Any) -> Any:
     return value
 
 
-@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}], "description": "The board's own post id."})
-class PostKeyField(serializers.Field[Any, Any, Any, Any]):
-    """A post id in a body: a number where the board counts its posts, else text (UUIDs and the like)."""
-
-    def to_representation(self, value: Any) -> int | str:
-        return value if isinstance(value, int) else str(value)
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, bool) or not isinstance(data, int | str):
-            raise serializers.ValidationError("A post id is a number or text.")
-        try:
-            return post_key(data)
-        except NotFound as error:
-            raise serializers.ValidationError(error.message, "does_not_exist") from None
-
-
-class Moment(serializers.DateTimeField):
-    """A point in time as ISO 8601, whatever format the host prefers."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(format=ISO_8601, **kwargs)
-
-
 def _page_size(request: Request) -> int:
     asked = request.query_params.get("page_size")
     if asked is None:
@@ -272,11 +247,9 @@ __all__ = [
     "ApiMixin",
     "ApiView",
     "Cursor",
-    "Moment",
     "NotFoundView",
     "Nothing",
     "Pages",
-    "PostKeyField",
     "Strict",
     "StrictSerializer",
     "post_key",

@@ -9,19 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from booru_ml.errors import NotFound
+from booru_ml.fields import FaceBoxSerializer, Moment, PostKeyField, Username
 from booru_ml.host.loader import host
-from booru_ml.http import (
-    ApiView,
-    Cursor,
-    Moment,
-    Pages,
-    PostKeyField,
-    StrictSerializer,
-    post_key,
-    read_body,
-    read_query,
-    requires,
-)
+from booru_ml.http import ApiView, Cursor, Pages, StrictSerializer, post_key, read_body, read_query, requires
 from booru_ml.openapi import extend_schema
 from embeddings import selectors, services
 from embeddings.models import Subject, Support, Vector
@@ -81,20 +71,8 @@ class SubjectSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
     support_count = serializers.IntegerField(source="shows", help_text="Pictures that show it.")
     negative_count = serializers.IntegerField(source="shows_not", help_text="Pictures known not to show it.")
-    created_by = serializers.SerializerMethodField()
+    created_by = Username()
     created_at = Moment()
-
-    def get_created_by(self, row: Subject) -> str | None:
-        return row.created_by.get_username() if row.created_by else None
-
-
-class FaceBoxSerializer(serializers.Serializer[Any]):
-    """A face, as fractions (0–1) of the picture's width and height."""
-
-    x = serializers.FloatField()
-    y = serializers.FloatField()
-    width = serializers.FloatField()
-    height = serializers.FloatField()
 
 
 class SupportSerializer(serializers.Serializer[Any]):

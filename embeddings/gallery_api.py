@@ -8,20 +8,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from booru_ml.http import (
-    ApiView,
-    Cursor,
-    Moment,
-    Nothing,
-    PostKeyField,
-    StrictSerializer,
-    read_body,
-    read_query,
-    requires,
-)
+from booru_ml.fields import FaceBoxSerializer, Moment, PostKeyField, Username
+from booru_ml.http import ApiView, Cursor, Nothing, StrictSerializer, read_body, read_query, requires
 from booru_ml.openapi import extend_schema
 from embeddings import selectors, services
-from embeddings.api import MOST_POSTS, EnrolView, FaceBoxSerializer, SubjectSerializer, SupportRefSerializer, refs
+from embeddings.api import MOST_POSTS, EnrolView, SubjectSerializer, SupportRefSerializer, refs
 from embeddings.models import Change, Subject
 
 KEY: dict[str, Any] = {"min_value": 1, "max_value": 2**63 - 1}
@@ -125,16 +116,13 @@ class ChangeSerializer(serializers.Serializer[Any]):
     sentence = serializers.SerializerMethodField()
     delta = serializers.JSONField(help_text="Rows as they were before and after.")
     revision = serializers.IntegerField(help_text="The gallery's revision from then on.")
-    actor = serializers.SerializerMethodField()
+    actor = Username()
     undoes = serializers.IntegerField(source="undoes_id", allow_null=True)
     undone = serializers.SerializerMethodField()
     created_at = Moment()
 
     def get_sentence(self, row: Change) -> str:
         return selectors.sentence(row)
-
-    def get_actor(self, row: Change) -> str | None:
-        return row.actor.get_username() if row.actor else None
 
     def get_undone(self, row: Change) -> bool:
         return hasattr(row, "undone_by")

@@ -13,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from booru_ml.errors import InvalidInput
+from booru_ml.fields import FaceBoxSerializer
 from booru_ml.http import ApiView, StrictSerializer, read_body, read_query
 from booru_ml.openapi import extend_schema
 from embeddings import queries, selectors, services
-from embeddings.api import FaceBoxSerializer, SimilarQuery, SimilarSerializer
+from embeddings.api import SimilarQuery, SimilarSerializer
 
 ENVELOPE = 64 * 2**10
 """Bytes that a multipart body may have beside the file."""

@@ -7,13 +7,14 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from booru_ml.http import Moment, PostKeyField, StrictSerializer
+from booru_ml.fields import FaceBoxSerializer, Moment, PostKeyField, Username
+from booru_ml.http import StrictSerializer
 from booru_ml.types import PostFacts, Rating
 from moderation import states
 from moderation.models import Case, Decision, Flag
 from moderation.services.bulk import MOST_AT_ONCE
 from moderation.services.decisions import MAX_NOTE
-from tagging.api import BoxSerializer, SuggestionSerializer, TagSerializer
+from tagging.api import SuggestionSerializer, TagSerializer
 
 RATINGS = [(rating.value, rating.value) for rating in Rating]
 ANY = "all"
@@ -57,7 +58,7 @@ class FaceNameSerializer(serializers.Serializer[Any]):
 
 class FaceSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField(help_text="From left to right, from 0.")
-    box = BoxSerializer()
+    box = FaceBoxSerializer()
     score = serializers.FloatField(help_text="How sure the detector is, 0–1.")
     names = FaceNameSerializer(many=True, help_text="Likeliest first; empty where nobody was recognised.")
 
@@ -121,12 +122,9 @@ class CaseDecisionSerializer(serializers.Serializer[Any]):
         source="delta.tag_decisions", child=serializers.IntegerField(), default=[], help_text="Made along with it."
     )
     note = serializers.CharField()
-    actor = serializers.SerializerMethodField()
+    actor = Username()
     undoes = serializers.IntegerField(source="undoes_id", allow_null=True)
     created_at = Moment()
-
-    def get_actor(self, row: Decision) -> str | None:
-        return row.actor.get_username() if row.actor else None
 
 
 class CaseOutcomeSerializer(serializers.Serializer[Any]):

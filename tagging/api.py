@@ -10,33 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from booru_ml.errors import NotFound
+from booru_ml.fields import FaceBoxSerializer, Moment, PostKeyField, Username
 from booru_ml.host.loader import host
-from booru_ml.http import (
-    ApiView,
-    Cursor,
-    Moment,
-    Nothing,
-    PostKeyField,
-    StrictSerializer,
-    post_key,
-    read_body,
-    read_query,
-)
+from booru_ml.http import ApiView, Cursor, Nothing, StrictSerializer, post_key, read_body, read_query
 from booru_ml.openapi import extend_schema
 from booru_ml.types import Category, PostFacts
 from tagging import permissions, selectors, services
 from tagging.models import Suggestion, TagDecision
 
 CATEGORIES = [(item.value, item.value) for item in Category]
-
-
-class BoxSerializer(serializers.Serializer[Any]):
-    """A face, as fractions (0–1) of the picture's width and height."""
-
-    x = serializers.FloatField()
-    y = serializers.FloatField()
-    width = serializers.FloatField()
-    height = serializers.FloatField()
 
 
 class SuggestionSerializer(serializers.Serializer[Any]):
@@ -55,7 +37,7 @@ class SuggestionSerializer(serializers.Serializer[Any]):
     shares = serializers.DictField(
         child=serializers.FloatField(), help_text="Of ratings and grades: every alternative's probability."
     )
-    box = BoxSerializer(allow_null=True)
+    box = FaceBoxSerializer(allow_null=True)
     confirms = serializers.BooleanField(help_text="The post already is what this suggests.")
     model_version = serializers.CharField()
     gallery_revision = serializers.IntegerField(allow_null=True)
@@ -105,13 +87,10 @@ class TagDecisionSerializer(serializers.Serializer[Any]):
     from_state = serializers.ChoiceField(choices=Suggestion.State.choices)
     to_state = serializers.ChoiceField(choices=Suggestion.State.choices)
     delta = DeltaSerializer()
-    actor = serializers.SerializerMethodField()
+    actor = Username()
     undoes = serializers.IntegerField(source="undoes_id", allow_null=True)
     undone = serializers.SerializerMethodField()
     created_at = Moment()
-
-    def get_actor(self, row: TagDecision) -> str | None:
-        return selectors.username(row.actor)
 
     def get_undone(self, row: TagDecision) -> bool:
         return hasattr(row, "undone_by")

@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from booru_ml.errors import NotFound
-from booru_ml.http import ApiView, Cursor, Moment, Nothing, StrictSerializer, read_body, requires
+from booru_ml.fields import Moment, Username
+from booru_ml.http import ApiView, Cursor, Nothing, StrictSerializer, read_body, requires
 from booru_ml.openapi import extend_schema
 from embeddings.selectors import ENROL, subject
 from tagging import sweeps
@@ -40,12 +41,9 @@ class SweepSerializer(serializers.Serializer[Any]):
     withdrawn = serializers.IntegerField(help_text="Open suggestions that are not supported any more.")
     taken_back = serializers.IntegerField(help_text="Changes that an undo took back.")
     fault = serializers.CharField()
-    actor = serializers.SerializerMethodField()
+    actor = Username()
     created_at = Moment()
     finished_at = Moment(allow_null=True)
-
-    def get_actor(self, row: Sweep) -> str | None:
-        return row.actor.get_username() if row.actor else None
 
 
 class SweepsView(ApiView):

@@ -14,17 +14,8 @@ from rest_framework.authtoken.models import Token
 from rest_framework.response import Response
 
 from booru_ml.errors import NotFound, StaleState, Unavailable
-from booru_ml.http import (
-    ApiView,
-    NotFoundView,
-    PostKeyField,
-    StrictSerializer,
-    post_key,
-    read_body,
-    read_query,
-    require,
-    requires,
-)
+from booru_ml.fields import PostKeyField
+from booru_ml.http import ApiView, NotFoundView, StrictSerializer, post_key, read_body, read_query, require, requires
 from tests.people import client_of
 
 FAULTS = {
