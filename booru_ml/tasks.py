@@ -13,7 +13,7 @@ import billiard
 from celery import signals
 
 from booru_ml.broker import app
-from booru_ml.pipeline import worker
+from booru_ml.pipeline import memory, worker
 from booru_ml.pipeline.doorbell import TASK
 from booru_ml.pipeline.processes import stop_with
 
@@ -24,6 +24,7 @@ def drain() -> int:
 
 
 def _serve() -> None:
+    memory.watch_threads()
     threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
 
 

@@ -33,7 +33,7 @@ def is_ours(error: BaseException) -> bool:
     """True for errors that no picture can cause: what is broken is the installation or the machine."""
     if isinstance(error, DatabaseError | InterfaceError):
         return not isinstance(error, DataError | IntegrityError)
-    return isinstance(error, CheckpointError | ImproperlyConfigured | ImportError | MemoryError | OSError)
+    return isinstance(error, CheckpointError | ImproperlyConfigured | ImportError | MemoryError | OSError | SystemError)
 
 
 def failure(error: BaseException, *, code: str) -> Failure:

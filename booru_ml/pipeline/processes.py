@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from booru_ml.pipeline import memory
+
 logger = logging.getLogger(__name__)
 
 LAUNCHER = ("-m", "django")
@@ -23,8 +25,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> int:
-    """Runs the management ``command`` in ``processes`` processes and replaces those that were killed, with ``forever``
-    those that ended by themselves, too. Returns when all have ended or this process is told to stop: 0 if all is well.
+    """Runs the management ``command`` in ``processes`` processes and replaces those that were killed or ran out of
+    memory, with ``forever`` those that ended by themselves, too. Returns when all have ended or this process is told to
+    stop: 0 if all is well.
     """
     stopping = False
 
@@ -34,17 +37,23 @@ def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> in
 
     when_told_to_stop(stop)
     running = [_start(command) for _ in range(processes)]
-    worst = 0
-    while running and not stopping:
+    missing = worst = 0
+    while (running or missing) and not stopping:
         time.sleep(0.2)
         for child in [child for child in running if child.poll() is not None]:
             running.remove(child)
-            if forever or child.returncode < 0:
+            if forever or child.returncode < 0 or child.returncode == memory.EXIT_STATUS:
                 logger.warning("worker process %d ended (%d), starting another", child.pid, child.returncode)
-                time.sleep(PAUSE_SECONDS)
-                running.append(_start(command))
+                missing += 1
             else:
                 worst = max(worst, child.returncode)
+        if missing:
+            time.sleep(PAUSE_SECONDS)
+            try:
+                running.append(_start(command))
+                missing -= 1
+            except (OSError, MemoryError) as error:
+                logger.warning("no process could be started, trying again: %r", error)
     for child in running:
         child.terminate()
     patience = time.monotonic() + STOP_SECONDS

@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from booru_ml import conf, promotions
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline import doorbell, feeder, leases
+from booru_ml.pipeline import doorbell, feeder, leases, memory
 from booru_ml.pipeline.models import Models
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.parts import build_decoders, build_engine, build_query_decoders
@@ -42,7 +42,10 @@ DATABASE_PAUSE = 2.0
 
 
 class Worker:
-    """Drains job rows and never raises: what keeps it from working is logged, noted in its row and tried again."""
+    """Drains job rows and never raises: what keeps it from working is logged, noted in its row and tried again.
+
+    Where that was memory, it stops after the pause instead, and ends the process if that is its own (``memory``).
+    """
 
     def __init__(
         self,
@@ -50,10 +53,12 @@ class Worker:
         engine: Callable[[], Any] | None = None,
         decoders: Callable[[], Any] | None = None,
         report: Callable[[int], None] | None = None,
+        owns_process: bool = False,
     ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.stop = threading.Event()
         self.fault = ""
+        self.spent = False
         self.models = Models((lambda _: engine()) if engine else build_engine)
         self._build_decoders = decoders or build_decoders
         self._parts = contextlib.ExitStack()
@@ -61,6 +66,7 @@ class Worker:
         self._busy = threading.Lock()
         self._presence = Presence(self.name)
         self._report = report or (lambda pictures: None)
+        self._owns_process = owns_process
         self._faults = 0
         self._not_before = 0.0
         self._worked = 0.0
@@ -77,7 +83,12 @@ class Worker:
 
     def drain(self, max_seconds: float | None = None) -> int:
         """Works until nothing is ready; returns how many jobs were finished. 0 at once while another thread does it."""
-        if self.stop.is_set() or time.monotonic() < self._not_before or not self._busy.acquire(blocking=False):
+        if self.stop.is_set() or time.monotonic() < self._not_before:
+            return 0
+        if self.spent:
+            self._end()
+            return 0
+        if not self._busy.acquire(blocking=False):
             return 0
         try:
             close_old_connections()
@@ -86,7 +97,10 @@ class Worker:
             self._recover()
             return finished
         except Exception as error:
-            self._suffer(error)
+            if memory.ran_out(error):
+                self._spend()
+            with contextlib.suppress(MemoryError):
+                self._suffer(error)
             return 0
         finally:
             self._busy.release()
@@ -140,6 +154,9 @@ class Worker:
         except (DatabaseError, InterfaceError) as error:
             connections.close_all()
             logger.warning("heartbeat not written: %s", error)
+        except MemoryError as error:
+            self._spend()
+            self.fault = f"MemoryError: {error}"
 
     def close(self) -> None:
         """Stops after the batch in work (or returns it), lets engine and decoders go, takes the row away."""
@@ -229,16 +246,33 @@ class Worker:
 
     def _suffer(self, error: Exception) -> None:
         """Notes the fault; engine and decoders are built anew, after a pause that grows."""
-        self.fault = f"{type(error).__name__}: {error}"[:2000]
         self._faults += 1
         database_only = isinstance(error, DatabaseError | InterfaceError)
         pause = min(DATABASE_PAUSE if database_only else LONGEST_PAUSE, 0.5 * 2**self._faults)
+        if self.spent:
+            pause = LONGEST_PAUSE
         self._not_before = time.monotonic() + pause
-        logger.error("the worker cannot work, trying again in %.0f s: %s", pause, self.fault, exc_info=error)
+        self.fault = f"{type(error).__name__}: {error}"[:2000]
+        then = "stops for another one to take its place" if self.spent else "tries again"
+        logger.error("the worker cannot work, and %s in %.0f s: %s", then, pause, self.fault, exc_info=error)
         connections.close_all()
         if not database_only:
             self._dismantle()
         self.heartbeat()
+
+    def _spend(self) -> None:
+        """Memory ran out; by the time that the kernel acts, this process has left in good order, if it still can."""
+        self.spent = True
+        if self._owns_process:
+            memory.end_soon()
+
+    def _end(self) -> None:
+        self.stop.set()
+        if self._owns_process:
+            try:
+                self.close()
+            finally:
+                os._exit(memory.EXIT_STATUS)
 
     def _dismantle(self) -> None:
         self._earlier = self.pictures, self.batches
@@ -259,7 +293,7 @@ def current() -> Worker:
     global _current
     with _creating:
         if _current is None or _current[0] != os.getpid():
-            _current = os.getpid(), Worker()
+            _current = os.getpid(), Worker(owns_process=True)
         return _current[1]
 
 

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 
 from booru_ml.management.base import BooruCommand, unmigrated
 from booru_ml.models import AnalysisJob
+from booru_ml.pipeline import memory
 from booru_ml.pipeline.processes import keep_running, when_told_to_stop
 from booru_ml.pipeline.worker import Worker
 
@@ -41,14 +42,15 @@ class Command(BooruCommand):
         if processes > 1:
             flags = [flag for flag, on in (("--once", once), ("--idle-exit", idle_exit)) if on]
             raise SystemExit(keep_running(["booru_worker", *flags], processes, forever=not flags))
-        worker = Worker(report=self._report)
+        memory.watch_threads()
+        worker = Worker(report=self._report, owns_process=True)
         when_told_to_stop(lambda *_: worker.stop.set())
         self._say(f"worker {worker.name} looks for jobs")
         self._said = time.monotonic()
         worker.run(once=once, idle_exit=idle_exit)
         self._say(f"worker {worker.name} ends after {worker.pictures} pictures")
         if worker.fault:
-            raise CommandError(unmigrated() or worker.fault)
+            raise CommandError(unmigrated() or worker.fault, returncode=memory.EXIT_STATUS if worker.spent else 1)
 
     def _report(self, pictures: int) -> None:
         if time.monotonic() - self._said >= REPORT_SECONDS:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import errno
 import threading
 import time
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 
 from booru_ml.errors import CheckpointError, Unavailable
 from booru_ml.models import AnalysisJob
@@ -85,6 +86,71 @@ def test_lost_database_leaves_the_engine_alone(upload, monkeypatch):
     upload()
     assert mine.drain() == 1
     assert mine._runner.engine is engine
+
+
+def without_memory(analyses):
+    raise MemoryError
+
+
+def out_of_room(analyses):
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+def as_libpq_says_it(analyses):
+    raise DatabaseError("out of memory")
+
+
+def as_an_interpreter_that_lost_its_error_says_it(analyses):
+    raise SystemError("error return without exception set")
+
+
+@pytest.mark.parametrize(
+    "sink", [without_memory, out_of_room, as_libpq_says_it, as_an_interpreter_that_lost_its_error_says_it]
+)
+def test_worker_that_ran_out_of_memory_leaves_its_place_to_another(upload, monkeypatch, sink):
+    upload()
+    mine = worker()
+    with monkeypatch.context() as patch:
+        patch.setattr("booru_ml.conf.sinks", lambda: (sink,))
+        assert mine.drain() == 0
+    assert WorkerRow.objects.get().fault == mine.fault  # for as long as the pause lasts
+    assert mine.drain() == 0
+    assert not mine.stop.is_set()
+    mine._not_before = 0.0
+    assert mine.drain() == 0  # with memory again: what this process has set up half stays so
+    assert mine.stop.is_set()
+    mine.close()
+    assert not WorkerRow.objects.exists()
+    assert list(AnalysisJob.objects.values_list("state", "attempts")) == [(State.QUEUED, 0)]
+    assert worker().drain() == 1
+
+
+def test_worker_without_memory_for_its_heartbeat_leaves_too(db, monkeypatch):
+    mine = Worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(mine._presence, "beat", without_memory_for_a_beat)
+        mine.heartbeat()
+    assert mine.fault
+    assert mine.drain() == 0
+    assert mine.stop.is_set()
+
+
+def without_memory_for_a_beat(**said):
+    raise MemoryError
+
+
+def test_other_faults_of_a_worker_are_tried_again_in_place(upload):
+    upload()
+    mine = worker(lambda: FakeEngine(broken_device))
+    assert mine.drain() == 0
+    mine._not_before = 0.0
+    assert mine.drain() == 0
+    assert not mine.spent
+    assert not mine.stop.is_set()
+
+
+def broken_device(pictures):
+    raise RuntimeError("lost device")
 
 
 def test_one_drain_at_a_time(upload):

@@ -1,0 +1,58 @@
+"""Memory ran out: a process that met it ends soon, and another one takes its place.
+
+Any library in it may have been cut off in the middle of what it sets up once, and answer nothing but errors ever after;
+a thread may be gone, a lock held for good. A new process has none of that.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+
+EXIT_STATUS = os.EX_TEMPFAIL
+"""Of a process that ended by itself for want of memory: another one may have enough."""
+END_SECONDS = 20
+"""After which the kernel ends a process that should have ended by itself."""
+# As libpq, ONNX Runtime, C++, Python's own threads and the loader of libraries say it.
+_PHRASES = (
+    "out of memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "can't start new thread",
+    "failed to map segment from shared object",
+)
+
+
+def ran_out(error: BaseException | None) -> bool:
+    """Whether ``error``, or what led to it, is that there is no more memory.
+
+    An interpreter without memory for its exceptions loses them, and raises ``SystemError``.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError | SystemError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        said = str(error).lower()
+        if any(phrase in said for phrase in _PHRASES):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def end_soon() -> None:
+    """Asks the kernel to end this process in ``END_SECONDS``, which works where nothing else does any more."""
+    if not signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.alarm(END_SECONDS)
+
+
+def watch_threads() -> None:
+    """Ends this process soon after any of its threads died for want of memory: somebody may wait for it for ever."""
+    earlier = threading.excepthook
+
+    def look(died: threading.ExceptHookArgs) -> None:
+        if ran_out(died.exc_value):
+            end_soon()
+        earlier(died)
+
+    threading.excepthook = look
