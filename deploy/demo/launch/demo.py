@@ -262,7 +262,8 @@ def _celery() -> list[str]:
 
 def _gunicorn(port: int) -> list[str]:
     command = [sys.executable, "-m", "gunicorn", "deploy.demo.wsgi:application", "--bind", f"127.0.0.1:{port}"]
-    return [*command, "--worker-class", "gthread", "--threads", "2", "--timeout", "60", "--graceful-timeout", "5"]
+    command += ["--worker-class", "gthread", "--threads", "2", "--timeout", "60", "--graceful-timeout", "5"]
+    return [*command, "--no-control-socket"]  # it would lie in the user's home
 
 
 @contextmanager
