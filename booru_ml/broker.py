@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery, signals
 
 from booru_ml.conf import config
-from booru_ml.transport import patience
+from booru_ml.transport import forget_unanswered, patience
 
 QUEUE = "booru_ml"
 
@@ -38,11 +38,12 @@ app = Celery("booru_ml", set_as_current=False, fixups=[])
 app.add_defaults(_settings)
 
 
-def _set_up_django(**_: object) -> None:
+def _set_up_worker(**_: object) -> None:
     """Before a worker imports the tasks."""
     import django
 
     django.setup()
+    forget_unanswered(config().BROKER_URL)
 
 
-signals.import_modules.connect(_set_up_django, sender=app)
+signals.import_modules.connect(_set_up_worker, sender=app)

@@ -11,7 +11,9 @@ import redis
 from django.db import connection
 from django.test import Client
 
+from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
+from booru_ml.pipeline.doorbell import Doorbell
 from tests.faults.pictures import drawing
 from tests.flows.conftest import wait_for
 
@@ -25,6 +27,18 @@ AWAY = 3.0
 def test_killed_redis(crew, trial, server):
     crew.celery()
     with trial("Redis dies", f"kill -9, started again {AWAY:g} s later", within=30) as run:
+        server.kill()
+        time.sleep(AWAY)
+        server.start()
+        run.outage_over()
+
+
+def test_redis_dies_while_messages_are_heard_and_not_answered_yet(crew, trial, server):
+    crew.celery("--prefetch-multiplier", "50")
+    with trial("Redis dies among messages", f"kill -9, started again {AWAY:g} s later", within=30) as run:
+        with Doorbell._connect(config().BROKER_URL) as connection:
+            for _ in range(30):
+                Doorbell._send(connection)
         server.kill()
         time.sleep(AWAY)
         server.start()
