@@ -32,7 +32,7 @@ def look(engine: Engine, pictures: Sequence[Picture]) -> list[Finding | Failure]
     except WorkerFault:
         raise
     except Exception as error:
-        if is_ours(error) and not isinstance(error, MemoryError):
+        if is_ours(error) and not isinstance(error, MemoryError | SystemError):
             raise WorkerFault(str(error)) from error
         logger.warning("the engine failed on %d pictures: %r", len(pictures), error)
         if len(pictures) == 1:

@@ -48,7 +48,15 @@ def test_one_bad_analysis_fails_alone(upload, heard):
     assert len(heard) == 3
 
 
-def test_engine_failure_of_one_picture_does_not_touch_the_others(upload, heard):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("CUDA out of memory"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (SystemError("tile cannot extend outside image"), "engine_failed"),
+    ],
+)
+def test_engine_failure_of_one_picture_does_not_touch_the_others(upload, heard, error, code):
     poison = upload(b"poison")
     for _ in range(3):
         upload()
@@ -56,12 +64,12 @@ def test_engine_failure_of_one_picture_does_not_touch_the_others(upload, heard):
 
     def before(pictures):
         if any(picture.sha256 == sha for picture in pictures):
-            raise RuntimeError("CUDA out of memory")
+            raise error
 
     runner = Runner(FakeEngine(before), FakeDecoders(), version=VERSION, batch_size=4, sinks=[heard.extend])
     assert runner.drain() == 3
     job = AnalysisJob.objects.get(post=poison)
-    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, "out_of_memory")
+    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, code)
 
 
 @pytest.mark.parametrize("error", [CheckpointError("weights are gone"), RuntimeError("broken session"), ImportError()])
