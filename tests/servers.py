@@ -60,8 +60,8 @@ class EmbeddedRedis:
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        assert self.process
-        os.kill(self.process.pid, signal.SIGCONT)
+        if self.process:
+            os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         if self.process:

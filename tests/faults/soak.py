@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import resource
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import psutil
@@ -128,7 +129,9 @@ class Soak:
         )
 
     def _shoot(self, now: float) -> None:
-        victim = self.random.choice(["worker", "child", "warm decoder", "decoding process", "Redis"])
+        victim = self.random.choice(
+            ["worker", "child", "warm decoder", "decoding process", "Redis", "Redis's answers", "memory"]
+        )
         running = set(AnalysisJob.objects.filter(state="running").values_list("pk", flat=True))
         try:
             decoders = self.crew.decoders
@@ -141,6 +144,14 @@ class Soak:
                 self.crew.kill(self.random.choice(decoders).pid)
             elif victim == "decoding process":
                 self.crew.kill(self.random.choice([one for each in decoders for one in each.children()]).pid)
+            elif victim == "memory":
+                give_back = starve(self.crew.workers())
+                self._later.append((now + 3, give_back))
+            elif self.server.process is None:
+                return  # away already
+            elif victim == "Redis's answers":
+                self.server.freeze()
+                self._later.append((now + 2, self.server.thaw))
             else:
                 self.server.kill()
                 self._later.append((now + 2, self.server.start))
@@ -165,3 +176,16 @@ class Soak:
                 continue
         if total:
             self.pss.append(total / MIB)
+
+
+def starve(pids: Iterable[int]) -> Callable[[], None]:
+    """The kernel gives these processes no byte more, until the answer is called."""
+    hungry = list(pids)
+    for pid in hungry:
+        resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms, resource.RLIM_INFINITY))
+
+    def feed() -> None:
+        for pid in filter(psutil.pid_exists, hungry):
+            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    return feed

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import time
 
-import psutil
 import pytest
 
 from booru_ml.models import AnalysisJob
 from tests.faults.engine import ORANGE, PURPLE, YELLOW
 from tests.faults.pictures import plain
+from tests.faults.soak import starve
 from tests.faults.test_pictures import outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
@@ -25,12 +24,9 @@ def test_worker_out_of_memory(crew, trial, kind):
     with trial(
         f"{said} is out of memory", "RLIMIT_AS of its processes lowered to what they have, for 4 s", within=60
     ) as run:
-        pids = set(crew.workers())
-        for pid in pids:
-            resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms, resource.RLIM_INFINITY))
+        feed = starve(crew.workers())
         time.sleep(4)
-        for pid in filter(psutil.pid_exists, pids):
-            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        feed()
         run.outage_over()
     assert run.account.done == run.account.uploaded
 
