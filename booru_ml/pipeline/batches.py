@@ -17,6 +17,7 @@ from booru_ml.models import AnalysisJob
 from booru_ml.pipeline.outcomes import DecodersBroken, Failure, WorkerFault, failure
 from booru_ml.types import Picture, Refusal
 
+CRASHED = "crashed"
 GRACE_SECONDS = 3.0
 """How long a stopping worker still waits for pictures that are being decoded."""
 
@@ -96,7 +97,7 @@ class Batch:
                 try:
                     self.outcomes[pk] = future.result(timeout=0.25)
                 except PictureRefused as refused:
-                    self.outcomes[pk] = Refusal(refused.code, refused.message)
+                    self.outcomes[pk] = self._refusal(pk, refused)
                     self.known[pk] = refused.extra
                 except Unavailable as error:
                     raise WorkerFault(f"No picture can be decoded: {error.message}") from error
@@ -108,6 +109,13 @@ class Batch:
                     self.outcomes[pk] = failure(error, code="storage")
         self._pending.clear()
         return True
+
+    def _refusal(self, pk: int, refused: PictureRefused) -> Refusal | Failure:
+        """What killed a decoder may have been want of memory, or somebody's signal, so only a picture whose decoder
+        died at every attempt is refused for it."""
+        if refused.code == CRASHED and self.jobs[pk].attempts < config().MAX_ATTEMPTS:
+            return Failure(refused.code, refused.message)
+        return Refusal(refused.code, refused.message)
 
     def abandon(self) -> None:
         """Forgets pictures that nobody will look at."""

@@ -19,6 +19,7 @@ from django.db.models.sql import UpdateQuery
 
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
+from booru_ml.pipeline import pulse
 from booru_ml.pipeline.outbox import database, write_old
 from booru_ml.statements import Statement, by_index, kept, slot, slots, update
 from booru_ml.types import Analysis
@@ -58,7 +59,7 @@ def claim(
     if not waiting:
         return []
     limit = min(limit, max(SMALLEST_SHARE, -(-waiting // peers)))
-    token = uuid.uuid4()
+    token = pulse.token()
     with transaction.atomic(using=using):
         # Writing first takes SQLite's write lock, so that what is read next stays true until the commit.
         _quarantine_worn_out(using)
@@ -92,6 +93,21 @@ def hold(jobs: Sequence[AnalysisJob]) -> set[int]:
     every = {job.pk for job in jobs}
     held = _hold(database(), config().LEASE_SECONDS).run(id=every, lease_token={job.lease_token for job in jobs})
     return every if held == len(every) else set(_ours(jobs).values_list("pk", flat=True))
+
+
+def free(process: int) -> int:
+    """Ends the leases of a process that died, as its ``pulse`` says; returns of how many rows.
+
+    Only of rows that were tried this once. Others may be what it died of, or memory may be short: they keep the pause
+    that their lease is.
+    """
+    rows = AnalysisJob.objects.using(database()).filter(state=State.RUNNING, attempts=1)
+    held = dict(rows.exclude(lease_token=None).values_list("pk", "lease_token"))
+    left = {pk: token for pk, token in held.items() if token and pulse.taken_by(token) == process}
+    if not left:
+        return 0
+    mine = rows.filter(pk__in=list(left), lease_token__in=set(left.values()))
+    return mine.update(lease_until=Now() - timedelta(seconds=1))
 
 
 def give_back(jobs: Sequence[AnalysisJob], *, code: str = "", message: str = "", seconds: float = 0) -> None:

@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from booru_ml import conf, promotions
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline import doorbell, feeder, leases, memory
+from booru_ml.pipeline import doorbell, feeder, leases, memory, pulse
 from booru_ml.pipeline.models import Models
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.parts import build_decoders, build_engine, build_query_decoders
@@ -92,6 +92,7 @@ class Worker:
             return 0
         try:
             close_old_connections()
+            self._bury()
             self._follow()
             finished = self._work(max_seconds) if self.ready() else self._rest()
             self._recover()
@@ -122,13 +123,13 @@ class Worker:
 
     def reconcile(self) -> None:
         """The timer of a Celery process: finds rows whose doorbell was lost, even with the broker away or deaf."""
-        self.heartbeat()
-        connections.close_all()
-        while not self.stop.wait(self._until_next_look()):
+        pause = 0.0
+        while not self.stop.wait(pause):
             self.heartbeat()
             while self.drain(SLICE_SECONDS):
                 self.heartbeat()
             connections.close_all()
+            pause = self._until_next_look()
 
     def _until_next_look(self) -> float:
         pause = self._not_before - time.monotonic()
@@ -166,6 +167,7 @@ class Worker:
             return
         try:
             self._dismantle()
+            pulse.end()
             self._presence.leave()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the worker's row stays for an hour: %s", error)
@@ -220,6 +222,13 @@ class Worker:
             logger.info("other models are in force", extra={"pipeline_version": self.models.version})
         if exchanged or self.models.behind != behind:
             self.heartbeat()
+
+    def _bury(self) -> None:
+        """Frees what workers of this machine had in hand when they died."""
+        pulse.begin()
+        for process in pulse.dead():
+            if rows := leases.free(process):
+                logger.warning("a worker of this machine died, its rows are free", extra={"rows": rows})
 
     def _work(self, max_seconds: float | None) -> int:
         try:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
 from django.db.models.functions import Now
 
-from booru_ml.errors import CheckpointError
+from booru_ml.errors import CheckpointError, PictureRefused
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import leases
 from booru_ml.pipeline.outcomes import WorkerFault
 from booru_ml.pipeline.runner import Runner
+from booru_ml.types import Picture
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -157,6 +159,37 @@ def test_missing_file_fails_alone_with_a_reason(upload, runner):
     assert runner.drain() == 1
     job = AnalysisJob.objects.get(post=post)
     assert (job.state, job.code) == (State.QUEUED, "picture_missing")
+
+
+class Killed(FakeDecoders):
+    """Whose processes are killed on pictures that begin with ``kill``, as often as they are told to."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def submit(self, stream):
+        if self.times and stream.read(4) == b"kill":
+            self.times -= 1
+            future: Future[Picture] = Future()
+            future.set_exception(PictureRefused("The decoder crashed.", code="crashed"))
+            return future
+        stream.seek(0)
+        return super().submit(stream)
+
+
+@pytest.mark.parametrize(("times", "end"), [(1, (State.DONE, 2, "")), (9, (State.REFUSED, 3, "crashed"))])
+def test_killed_decoder_is_the_pictures_fault_only_if_it_happens_each_time(upload, heard, times, end):
+    post = upload(b"kill")
+    upload()
+    runner = Runner(FakeEngine(), Killed(times), version=VERSION, batch_size=4, sinks=[heard.extend])
+    assert runner.drain() == 1
+    job = AnalysisJob.objects.get(post=post)
+    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, "crashed")
+    for _ in range(2):
+        due()
+        runner.drain()
+    job.refresh_from_db()
+    assert (job.state, job.attempts, job.code) == end
 
 
 def test_rows_are_given_back_once_the_database_is_back(upload, runner, monkeypatch):
