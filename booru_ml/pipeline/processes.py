@@ -19,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 LAUNCHER = ("-m", "django")
 STOP_SECONDS = 12.0
+POLL_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
-"""Before a process that died is started again."""
+"""Before a process is started in place of one that died young."""
+YOUNG_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -36,24 +38,28 @@ def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> in
         stopping = True
 
     when_told_to_stop(stop)
-    running = [_start(command) for _ in range(processes)]
+    running = {_start(command): time.monotonic() for _ in range(processes)}
     missing = worst = 0
+    pause = 0.0
     while (running or missing) and not stopping:
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
         for child in [child for child in running if child.poll() is not None]:
-            running.remove(child)
+            if time.monotonic() - running.pop(child) < YOUNG_SECONDS:
+                pause = PAUSE_SECONDS
             if forever or child.returncode < 0 or child.returncode == memory.EXIT_STATUS:
                 logger.warning("worker process %d ended (%d), starting another", child.pid, child.returncode)
                 missing += 1
             else:
                 worst = max(worst, child.returncode)
         if missing:
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = 0.0
             try:
-                running.append(_start(command))
+                running[_start(command)] = time.monotonic()
                 missing -= 1
             except (OSError, MemoryError) as error:
                 logger.warning("no process could be started, trying again: %r", error)
+                pause = PAUSE_SECONDS
     for child in running:
         child.terminate()
     patience = time.monotonic() + STOP_SECONDS
