@@ -21,7 +21,7 @@ LAUNCHER = ("-m", "django")
 STOP_SECONDS = 12.0
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
-"""Before a process is started in place of one that died young."""
+"""Before a process is started where two died young, one after the other."""
 YOUNG_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
 
@@ -39,27 +39,25 @@ def keep_running(command: Sequence[str], processes: int, *, forever: bool) -> in
 
     when_told_to_stop(stop)
     running = {_start(command): time.monotonic() for _ in range(processes)}
-    missing = worst = 0
-    pause = 0.0
+    missing = worst = young = 0
     while (running or missing) and not stopping:
         time.sleep(POLL_SECONDS)
         for child in [child for child in running if child.poll() is not None]:
-            if time.monotonic() - running.pop(child) < YOUNG_SECONDS:
-                pause = PAUSE_SECONDS
+            young = young + 1 if time.monotonic() - running.pop(child) < YOUNG_SECONDS else 0
             if forever or child.returncode < 0 or child.returncode == memory.EXIT_STATUS:
                 logger.warning("worker process %d ended (%d), starting another", child.pid, child.returncode)
                 missing += 1
             else:
                 worst = max(worst, child.returncode)
         if missing:
-            time.sleep(pause)
-            pause = 0.0
+            if young > 1:
+                time.sleep(PAUSE_SECONDS)
             try:
                 running[_start(command)] = time.monotonic()
                 missing -= 1
             except (OSError, MemoryError) as error:
                 logger.warning("no process could be started, trying again: %r", error)
-                pause = PAUSE_SECONDS
+                young = 2
     for child in running:
         child.terminate()
     patience = time.monotonic() + STOP_SECONDS

@@ -33,7 +33,7 @@ def test_poison_among_good_pictures(crew, uploads, trial):
 
 @pytest.mark.long
 def test_good_pictures_are_hardly_slower_beside_poison(crew, uploads):
-    """1,500 drawings by the shipped checkpoints in two processes, without and with a picture that kills three times."""
+    """3,000 drawings by the shipped checkpoints in two processes, without and with a picture that kills three times."""
     crew.use(engine="shipped")
     crew.command("--processes", "2")
     uploads.many(8, drawing)
@@ -41,9 +41,9 @@ def test_good_pictures_are_hardly_slower_beside_poison(crew, uploads):
     seconds = []
     for poisoned in (False, True):
         crew.signal_all(psutil.signal.SIGSTOP)
-        posts = uploads.many(750, drawing)
+        posts = uploads.many(1500, drawing)
         poison = [uploads.one(plain(RED))] if poisoned else []
-        posts += uploads.many(750, drawing)
+        posts += uploads.many(1500, drawing)
         crew.signal_all(psutil.signal.SIGCONT)
         begun = time.monotonic()
         wait_for(finished(posts), 400)
