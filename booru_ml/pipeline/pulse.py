@@ -48,6 +48,7 @@ def begin() -> None:
     """From now on others of this machine notice when this process ends. Without a place for files they do not."""
     global _file
     if _file is not None:
+        os.utime(_file)  # what cleans temporary folders up leaves it there
         return
     try:
         folder = _folder()
