@@ -24,7 +24,7 @@ def drain() -> int:
 
 
 def _serve() -> None:
-    memory.watch_threads()
+    memory.watch()
     threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
 
 

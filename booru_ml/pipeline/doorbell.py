@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import threading
@@ -28,17 +29,16 @@ class Doorbell:
     def __init__(self) -> None:
         self._rung = threading.Event()
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: int | None = None
         self._connection: Any = None
 
     def ring(self) -> None:
         self._rung.set()
         if self._thread is None and self._starting.acquire(blocking=False):
             try:
-                thread = threading.Thread(target=self._serve, name="booru-ml-doorbell", daemon=True)
-                thread.start()
-                self._thread = thread
-            except RuntimeError:
+                # Not by way of ``threading``, which waits for the thread to begin: without end where memory is short.
+                self._thread = _thread.start_new_thread(self._serve, ())
+            except (RuntimeError, MemoryError):
                 DOORBELL_FAILURES.inc()
                 logger.warning("no thread for the doorbell; workers will find the job by themselves")
             finally:

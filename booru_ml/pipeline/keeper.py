@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +18,17 @@ from booru_ml.pipeline import leases
 logger = logging.getLogger(__name__)
 
 PATIENCE = 15
-"""Leases in a row after which a batch counts as stuck: it is left to another worker."""
+"""Leases in a row after which a batch counts as stuck: it is left to another worker, and its own one ends."""
 
 
 class LeaseKeeper:
-    """A thread that renews every lease it was given, each third of its length. A context manager."""
+    """A thread that renews every lease it was given, each third of its length. A context manager.
 
-    def __init__(self) -> None:
+    Calls ``stuck`` when somebody works on a batch for longer than any batch can take.
+    """
+
+    def __init__(self, stuck: Callable[[], None] = lambda: None) -> None:
+        self._stuck = stuck
         self._since: dict[uuid.UUID, float] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -42,6 +47,10 @@ class LeaseKeeper:
             oldest = time.monotonic() - PATIENCE * config().LEASE_SECONDS
             with self._lock:
                 tokens = [token for token, since in self._since.items() if since > oldest]
+                stuck = len(tokens) < len(self._since)
+            if stuck:
+                logger.error("a batch is stuck and left to other workers")
+                self._stuck()
             try:
                 if tokens:
                     leases.renew(tokens)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 import threading
 
 EXIT_STATUS = os.EX_TEMPFAIL
@@ -46,13 +47,22 @@ def end_soon() -> None:
         signal.alarm(END_SECONDS)
 
 
-def watch_threads() -> None:
-    """Ends this process soon after any of its threads died for want of memory: somebody may wait for it for ever."""
-    earlier = threading.excepthook
+def watch() -> None:
+    """Notices from now on when memory ran out where nobody looks, and ends this process soon after.
 
-    def look(died: threading.ExceptHookArgs) -> None:
-        if ran_out(died.exc_value):
+    A thread may die of it at any time. One that dies as it starts is waited for without end (CPython 3.11), whether a
+    library or this project started it.
+    """
+    died, unraisable = threading.excepthook, sys.unraisablehook
+
+    def of_thread(said: threading.ExceptHookArgs) -> None:
+        if ran_out(said.exc_value):
             end_soon()
-        earlier(died)
+        died(said)
 
-    threading.excepthook = look
+    def of_nobody(said: sys.UnraisableHookArgs) -> None:
+        if ran_out(said.exc_value):
+            end_soon()
+        unraisable(said)
+
+    threading.excepthook, sys.unraisablehook = of_thread, of_nobody

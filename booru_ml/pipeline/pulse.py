@@ -8,7 +8,6 @@ seen here; theirs run out.
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import hashlib
 import logging
@@ -57,13 +56,12 @@ def begin() -> None:
         _file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         new.rename(mine)
-        atexit.register(end)
     except OSError as error:
         logger.debug("no lock for this worker, its leases would have to run out: %s", error)
 
 
 def end() -> None:
-    """This process leaves in good order: nobody needs to look after it."""
+    """This process leaves in good order: it has no rows that somebody else would have to free."""
     global _file
     if _file is not None:
         with suppress(OSError):

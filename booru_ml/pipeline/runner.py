@@ -49,6 +49,7 @@ class Runner:
         peers: Callable[[], int] = lambda: 1,
         lags: Callable[[bool], str] = lambda sure: "",
         stop: threading.Event | None = None,
+        stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
         self.decoders = decoders
@@ -61,6 +62,7 @@ class Runner:
         self._queries = queries
         self._peers = peers
         self._lags = lags
+        self._stuck = stuck
 
     def drain(self, max_seconds: float | None = None) -> int:
         """Works until nothing is ready, the time is up or ``stop`` is set; returns how many jobs it finished.
@@ -69,7 +71,7 @@ class Runner:
         """
         deadline = None if max_seconds is None else time.monotonic() + max_seconds
         before = self.pictures
-        with LeaseKeeper() as keeper:
+        with LeaseKeeper(self._stuck) as keeper:
             ahead = None
             batch = self._next(keeper, deadline)
             if batch and leases.any_ready():

@@ -167,7 +167,8 @@ class Worker:
             return
         try:
             self._dismantle()
-            pulse.end()
+            if not self.spent:  # else it may not have had the memory to give all of its rows back
+                pulse.end()
             self._presence.leave()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("the worker's row stays for an hour: %s", error)
@@ -201,6 +202,7 @@ class Worker:
                     peers=lambda: self._presence.peers,
                     lags=self.models.lags,
                     stop=self.stop,
+                    stuck=memory.end_soon if self._owns_process else lambda: None,
                 )
                 self._parts = parts.pop_all()
             gc.freeze()  # What stays for good need not be walked through by every collection.

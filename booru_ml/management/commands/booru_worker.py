@@ -42,7 +42,7 @@ class Command(BooruCommand):
         if processes > 1:
             flags = [flag for flag, on in (("--once", once), ("--idle-exit", idle_exit)) if on]
             raise SystemExit(keep_running(["booru_worker", *flags], processes, forever=not flags))
-        memory.watch_threads()
+        memory.watch()
         worker = Worker(report=self._report, owns_process=True)
         when_told_to_stop(lambda *_: worker.stop.set())
         self._say(f"worker {worker.name} looks for jobs")

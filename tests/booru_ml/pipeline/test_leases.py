@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections import Counter
@@ -95,6 +96,21 @@ def test_keeper_renews_while_work_goes_on(upload, settings):
         keeper.drop(job.lease_token)
         time.sleep(1)
     assert [again.pk for again in leases.claim(limit=1, version=VERSION)] == [job.pk]
+
+
+def test_batch_that_never_ends_is_left_to_others_and_its_worker_told(upload, settings, monkeypatch):
+    settings.BOORU_ML = {**settings.BOORU_ML, "LEASE_SECONDS": 0.3}
+    monkeypatch.setattr("booru_ml.pipeline.keeper.PATIENCE", 3)
+    upload()
+    (job,) = leases.claim(limit=1, version=VERSION)
+    told = threading.Event()
+    with LeaseKeeper(told.set) as keeper:
+        keeper.keep(job.lease_token)
+        time.sleep(0.5)
+        assert not told.is_set()
+        assert told.wait(10)
+        time.sleep(0.5)
+        assert [again.pk for again in leases.claim(limit=1, version=VERSION)] == [job.pk]
 
 
 def test_nothing_is_written_under_a_lease_that_is_lost(upload):

@@ -44,7 +44,7 @@ PROGRAM = """
 import threading, time
 from booru_ml.pipeline import memory
 memory.END_SECONDS = 1
-memory.watch_threads()
+memory.watch()
 def die():
     raise {error}
 threading.Thread(target=die).start()
@@ -59,6 +59,24 @@ def test_process_ends_after_a_thread_died_for_want_of_memory(error, seconds, cod
     )
     assert ended.returncode == code
     assert error.encode() in ended.stderr  # it is told as ever
+
+
+STILLBORN = """
+import _thread, threading
+from booru_ml.pipeline import memory
+memory.END_SECONDS = 1
+memory.watch()
+def die(*_):
+    raise MemoryError
+threading.Thread._bootstrap = die
+threading.Thread(target=print).start()
+"""
+
+
+def test_process_that_waits_for_a_stillborn_thread_ends():
+    ended = subprocess.run([sys.executable, "-c", STILLBORN], stderr=subprocess.PIPE, timeout=30)
+    assert ended.returncode == -14
+    assert b"MemoryError" in ended.stderr
 
 
 def test_asking_twice_puts_nothing_off():

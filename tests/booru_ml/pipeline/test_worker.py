@@ -10,6 +10,7 @@ from django.db import DatabaseError, OperationalError
 from booru_ml.errors import CheckpointError, Unavailable
 from booru_ml.models import AnalysisJob
 from booru_ml.models import Worker as WorkerRow
+from booru_ml.pipeline import pulse
 from booru_ml.pipeline.worker import Worker
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
 
@@ -121,6 +122,7 @@ def test_worker_that_ran_out_of_memory_leaves_its_place_to_another(upload, monke
     assert mine.stop.is_set()
     mine.close()
     assert not WorkerRow.objects.exists()
+    assert pulse._file is not None  # whoever takes its place looks whether it left rows behind
     assert list(AnalysisJob.objects.values_list("state", "attempts")) == [(State.QUEUED, 0)]
     assert worker().drain() == 1
 
