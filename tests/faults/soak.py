@@ -180,7 +180,7 @@ class Soak:
 
 def starve(pids: Iterable[int]) -> Callable[[], None]:
     """The kernel gives these processes no byte more, until the answer is called."""
-    hungry = list(pids)
+    hungry = [pid for pid in pids if psutil.pid_exists(pid)]
     for pid in hungry:
         resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms, resource.RLIM_INFINITY))
 
