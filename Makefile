@@ -70,7 +70,7 @@ bench: test-install ## Measure speed here: uploads, and the pipeline beside the 
 	$(TEST_VENV)/bin/python manage.py booru_bench upload
 	$(TEST_VENV)/bin/python manage.py booru_bench pipeline
 
-faults: test-install ## Kill, freeze, fill and damage everything that analyses, some 40 minutes; SOAK=5000 pictures at the end
+faults: test-install ## Kill, freeze, fill and damage everything that analyses, some 25 minutes; SOAK=5000 pictures at the end
 	@mkdir -p build && rm -f $(MEASURED)
 	FAULTS=long FAULTS_REPORT=$(MEASURED) $(ON_POSTGRES) -m pytest tests/faults
 	FAULTS=long FAULTS_REPORT=$(MEASURED) $(TEST_VENV)/bin/python -m pytest -m "not postgres" tests/faults/test_processes.py tests/faults/test_broker.py

@@ -21,6 +21,7 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--pictures", type=int, default=5000)
     asked.add_argument("--every", type=float, default=20.0, help="seconds between kills")
+    asked.add_argument("--kills", type=int, default=15, help="upload more while there were fewer")
     asked.add_argument("--seed", type=int, default=1)
     said = asked.parse_args()
     django.setup()
@@ -43,7 +44,9 @@ def main() -> int:
             crew.use(engine="untouched")
             crew.quiet = True
             try:
-                ledger = Soak(crew, server, Uploads(uploader()), every=said.every, seed=said.seed).run(said.pictures)
+                ledger = Soak(crew, server, Uploads(uploader()), every=said.every, seed=said.seed).run(
+                    said.pictures, kills=said.kills
+                )
             finally:
                 crew.close()
             print(f"\n{ledger.text()}")
