@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +32,18 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("BOORU_ML_DATA names no folder of picture sets")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def handlers_as_before() -> Iterator[None]:
+    """Commands that run in a test's process tell it what to do at signals and when a thread dies."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
+    hooks = threading.excepthook, sys.unraisablehook
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    threading.excepthook, sys.unraisablehook = hooks
 
 
 @pytest.fixture(autouse=True)
