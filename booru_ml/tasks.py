@@ -11,21 +11,41 @@ from functools import partial
 
 import billiard
 from celery import signals
+from django.db import close_old_connections
 
 from booru_ml.broker import app
-from booru_ml.pipeline import memory, worker
-from booru_ml.pipeline.doorbell import TASK
+from booru_ml.pipeline import doorbell, memory
 from booru_ml.pipeline.processes import stop_with
+from booru_ml.pipeline.worker import SLICE_SECONDS, STOP_SECONDS, Worker
 
 
-@app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name=doorbell.TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def drain() -> int:
-    return worker.ring_for_rest()
+    """Works for one slice and rings for what is left."""
+    worker = _worker()
+    finished = worker.drain(SLICE_SECONDS)
+    if finished and worker.ready():
+        doorbell.ring()
+    close_old_connections()
+    return finished
+
+
+_current: tuple[int, Worker] | None = None
+_creating = threading.Lock()
+
+
+def _worker() -> Worker:
+    """The one of this process."""
+    global _current
+    with _creating:
+        if _current is None or _current[0] != os.getpid():
+            _current = os.getpid(), Worker(owns_process=True)
+        return _current[1]
 
 
 def _serve() -> None:
     memory.watch()
-    threading.Thread(target=worker.current().reconcile, name="booru-ml-reconcile", daemon=True).start()
+    threading.Thread(target=_worker().reconcile, name="booru-ml-reconcile", daemon=True).start()
 
 
 def _child_started(**_: object) -> None:
@@ -40,22 +60,22 @@ def _child_started(**_: object) -> None:
 
 
 def _child_stopping(**_: object) -> None:
-    worker.current().close()
+    _worker().close()
 
 
 def _child_told_to_stop(main: int, *_: object) -> None:
     """By the main process, which takes care of the rest, or by its death."""
 
     def leave() -> None:
-        worker.current().close()
+        _worker().close()
         os._exit(0)
 
-    worker.current().stop.set()
+    _worker().stop.set()
     if os.getppid() == main:
         return
     # The signal may have come in the middle of a batch: it is finished by this thread while another one waits for it.
     threading.Thread(target=leave, daemon=True).start()
-    _at_the_latest(worker.STOP_SECONDS + 1, partial(os._exit, 1))  # whatever the leave-taking hangs on
+    _at_the_latest(STOP_SECONDS + 1, partial(os._exit, 1))  # whatever the leave-taking hangs on
 
 
 def _main_started(instance: object = None, **_: object) -> None:
@@ -77,20 +97,20 @@ def _main_told_to_stop(**_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGUSR2)
     if not children:
-        worker.current().stop.set()
+        _worker().stop.set()
 
     def leave() -> None:
         if not children:
-            worker.current().close()
+            _worker().close()
         os._exit(0)
 
     # Celery takes leave of its broker, too, and one that hangs may keep it for ever. Children leave with their parent.
-    _at_the_latest(worker.STOP_SECONDS, leave)
+    _at_the_latest(STOP_SECONDS, leave)
 
 
 def _main_stopping(sender: object = None, **_: object) -> None:
     if not _has_children(sender):
-        worker.current().close()
+        _worker().close()
 
 
 def _at_the_latest(seconds: float, leave: Callable[[], None]) -> None:

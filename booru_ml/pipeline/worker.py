@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from booru_ml import conf, promotions
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline import doorbell, feeder, leases, memory, pulse
+from booru_ml.pipeline import feeder, leases, memory, pulse
 from booru_ml.pipeline.models import Models
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.parts import build_decoders, build_engine, build_query_decoders
@@ -59,6 +59,7 @@ class Worker:
         self.stop = threading.Event()
         self.fault = ""
         self.spent = False
+        """Whether memory ran out in this process."""
         self.models = Models((lambda _: engine()) if engine else build_engine)
         self._build_decoders = decoders or build_decoders
         self._parts = contextlib.ExitStack()
@@ -293,26 +294,3 @@ class Worker:
             self._parts.close()
         except Exception as error:
             logger.warning("while letting engine and decoders go: %r", error)
-
-
-_current: tuple[int, Worker] | None = None
-_creating = threading.Lock()
-
-
-def current() -> Worker:
-    """The worker of this process."""
-    global _current
-    with _creating:
-        if _current is None or _current[0] != os.getpid():
-            _current = os.getpid(), Worker(owns_process=True)
-        return _current[1]
-
-
-def ring_for_rest() -> int:
-    """Drains one slice and rings for what is left."""
-    mine = current()
-    finished = mine.drain(SLICE_SECONDS)
-    if finished and mine.ready():
-        doorbell.ring()
-    close_old_connections()
-    return finished

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,19 @@ class Crew(Workers):
         self.met |= set(self.everyone)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
+
+    def starve(self) -> Callable[[], None]:
+        """The kernel gives those that drain no byte more, until the answer is called."""
+        hungry = [pid for pid in self.workers() if psutil.pid_exists(pid)]
+        for pid in hungry:
+            enough = psutil.Process(pid).memory_info().vms
+            resource.prlimit(pid, resource.RLIMIT_AS, (enough, resource.RLIM_INFINITY))
+
+        def feed() -> None:
+            for pid in filter(psutil.pid_exists, hungry):
+                resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+        return feed
 
     def kill_all(self) -> None:
         """The whole worker at once, as the machine's end would."""

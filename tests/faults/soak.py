@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-import resource
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -145,7 +144,7 @@ class Soak:
             elif victim == "decoding process":
                 self.crew.kill(self.random.choice([one for each in decoders for one in each.children()]).pid)
             elif victim == "memory":
-                give_back = starve(self.crew.workers())
+                give_back = self.crew.starve()
                 self._later.append((now + 3, give_back))
             elif self.server.process is None:
                 return  # away already
@@ -176,16 +175,3 @@ class Soak:
                 continue
         if total:
             self.pss.append(total / MIB)
-
-
-def starve(pids: Iterable[int]) -> Callable[[], None]:
-    """The kernel gives these processes no byte more, until the answer is called."""
-    hungry = [pid for pid in pids if psutil.pid_exists(pid)]
-    for pid in hungry:
-        resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms, resource.RLIM_INFINITY))
-
-    def feed() -> None:
-        for pid in filter(psutil.pid_exists, hungry):
-            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-    return feed

@@ -9,7 +9,6 @@ import pytest
 from booru_ml.models import AnalysisJob
 from tests.faults.engine import ORANGE, PURPLE, YELLOW
 from tests.faults.pictures import plain
-from tests.faults.soak import starve
 from tests.faults.test_pictures import outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.redis]
@@ -24,7 +23,7 @@ def test_worker_out_of_memory(crew, trial, kind):
     with trial(
         f"{said} is out of memory", "RLIMIT_AS of its processes lowered to what they have, for 4 s", within=60
     ) as run:
-        feed = starve(crew.workers())
+        feed = crew.starve()
         time.sleep(4)
         feed()
         run.outage_over()
