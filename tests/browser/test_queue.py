@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from deploy.demo.board import services
 from moderation.models import Case, Decision
 from tests.browser.conftest import log_in
@@ -11,11 +13,17 @@ from tests.flows.board import drawing, file
 from tests.flows.conftest import wait_for
 
 
-def test_a_moderator_approves_and_undoes(page: Any, board: Any, ann: Any, mod: Any) -> None:
+@pytest.fixture
+def case(page: Any, board: Any, ann: Any, mod: Any) -> Case:
+    """A post in the queue, and a moderator before the browser."""
     post = services.upload(uploader=ann, file=file(drawing(character=5)), tags="", rating="g", source="")
     wait_for(lambda: Case.objects.filter(post=post).exists(), 60)
-    case = Case.objects.get(post=post)
     log_in(page, board, "mod")
+    return Case.objects.get(post=post)
+
+
+def test_a_moderator_approves_and_undoes(page: Any, board: Any, case: Case) -> None:
+    post = case.post
 
     page.goto(f"{board.url}/admin/booru_moderation/case/")
     page.locator(f"a[href*='/case/{case.pk}/']").first.click()
@@ -31,3 +39,22 @@ def test_a_moderator_approves_and_undoes(page: Any, board: Any, ann: Any, mod: A
     post.refresh_from_db()
     assert post.status == "pending"
     assert [row.verb for row in Decision.objects.filter(case=case).order_by("pk")] == ["approve", "undo"]
+
+
+@pytest.mark.parametrize(("key", "state"), [("a", Case.State.APPROVED), ("n", Case.State.OPEN)])
+def test_a_key_pressed_at_once_goes_behind_the_claim(page: Any, board: Any, case: Case, key: str, state: str) -> None:
+    """A claim that came after the decision would be refused, one after a skip would keep the case from others."""
+    claims: list[Any] = []
+    sent: list[str] = []
+    page.route("**/claim/", lambda route: claims.append(route))
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.goto(f"{board.url}/admin/booru_moderation/case/{case.pk}/change/")
+    page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert [url.split("/")[-2] for url in sent] == ["claim"]
+
+    claims[0].continue_()
+    page.wait_for_url(lambda url: f"/case/{case.pk}/change/" not in url)
+    case.refresh_from_db()
+    assert case.state == state
+    assert case.claimed_by is None

@@ -26,11 +26,19 @@
     action();
   });
 
-  // --- A decision is sent once ---
+  // --- A decision is sent once, and behind the claim: one that came later would take a decided case, or a skipped one ---
+
+  let claiming = null; // the claim under way, as a promise
 
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.dataset.sent) { event.preventDefault(); return; }
+    if (claiming && !form.matches("[data-swap]")) {
+      event.preventDefault();
+      const { submitter } = event;
+      claiming.then(() => form.requestSubmit(submitter));
+      return;
+    }
     form.dataset.sent = "yes";
     setTimeout(() => { delete form.dataset.sent; }, 5000);
   });
@@ -41,16 +49,21 @@
   const lost = document.getElementById("claim-lost");
   let held = false;
 
-  async function claim() {
-    if (document.hidden) return;
+  function claim() {
+    if (document.hidden || claiming || document.querySelector("form[data-sent]:not([data-swap])")) return;
+    claiming = ask().finally(() => { claiming = null; });
+  }
+
+  async function ask() {
     let answer;
     try {
       answer = await fetch(page.dataset.claim, {
         method: "POST",
         headers: { Accept: "application/json", "X-CSRFToken": token() },
+        signal: AbortSignal.timeout(3000),
       });
     } catch {
-      return; // the network is away; the next beat tries again
+      return; // the network is away or slow; the next beat tries again
     }
     held = answer.ok;
     const byHand = document.getElementById("claim-by-hand");
@@ -64,7 +77,7 @@
     setInterval(claim, 30000);
     document.addEventListener("visibilitychange", claim);
     window.addEventListener("pagehide", () => {
-      if (!held) return;
+      if (!held && !claiming) return;
       const body = new FormData();
       body.append("csrfmiddlewaretoken", token());
       navigator.sendBeacon(page.dataset.release, body);
