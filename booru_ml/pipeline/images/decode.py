@@ -108,8 +108,11 @@ def _decode(image: ImageFile.ImageFile, kind: str, data: memoryview, limits: Lim
             break
         if note:
             notes.append(note)
-        # Seeking on would change the opened image under our hands.
-        frames.append(small.transpose(_UPRIGHT[orientation]) if orientation != 1 else small.copy())
+        if orientation != 1:
+            small = small.transpose(_UPRIGHT[orientation])
+        elif plan.later:
+            small = small.copy()  # Seeking on would change the opened image under our hands.
+        frames.append(small)
     if orientation != 1:
         notes.append(f"orientation-{orientation}")
     if orientation >= 5:
