@@ -18,6 +18,8 @@ from booru_ml.benchmarks.limit import Crew, cores
 from booru_ml.benchmarks.samples import Posts
 from booru_ml.benchmarks.stage import stage
 from booru_ml.benchmarks.workers import CeleryWorkers
+from booru_ml.conf import config
+from booru_ml.pipeline.parts import probe_routes
 
 TIMES = 3
 """How often a round uploads each picture: several batches for every worker."""
@@ -100,7 +102,7 @@ def measure(
     """
     with ExitStack() as parts:
         folder = parts.enter_context(stage())
-
+        routes = _routes(say)
         crew = parts.enter_context(Crew())
         workers = parts.enter_context(CeleryWorkers(lambda: broker.app, folder / "ours.log", queue=broker.QUEUE))
         others = CeleryWorkers(naive.app, folder / "naive.log", queue=naive.QUEUE)
@@ -120,7 +122,20 @@ def measure(
                 name = type(way).__name__.lower()
                 say(f"round {number + 1} of {rounds}: {name} {rate:.1f} pictures/s, {1000 * cpu:.0f} ms of processor")
         alone, latencies = _latencies(board, crew, workers, uploads, say)
-    return _report(limit, ours, plain, alone, latencies, len(paths))
+    return _report(limit, ours, plain, alone, latencies, len(paths)) | {"routes": ", ".join(routes)}
+
+
+def _routes(say: Callable[[str], None]) -> list[str]:
+    """By which routes the networks run, in the limit and in ours: the best of this machine, measured first where nobody
+    did, unless the settings name one."""
+    if config().RUNTIME != "auto":
+        return [config().RUNTIME]
+    say("Which routes run the networks fastest here?")
+    try:
+        return [choice.route for _, choice in probe_routes()]
+    except OSError as error:
+        say(f"The usual routes serve, since measured ones cannot be kept: {error}")
+        return ["auto"]
 
 
 def _latencies(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ def _cache(folder: Path) -> Path:
     cache = folder / "cache"
     cache.mkdir()
     measured = choices_in(config().CACHE_DIR).folder
+    with suppress(OSError):
+        measured.mkdir(parents=True, exist_ok=True)
     (cache / measured.name).symlink_to(measured.absolute())
     return cache
 

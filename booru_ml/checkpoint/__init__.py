@@ -33,6 +33,7 @@ __all__ = ["Checkpoint", "Head", "HeadKind", "Label", "Pool", "Preprocess", "joi
 FORMAT = 1
 EMBEDDING = "embedding"
 """The task of embedding, style and faces: they go together, since they live in one space."""
+PRECISIONS = ("float32", "bfloat16")
 _HEADER_LIMIT = 32 * files.MIB
 
 
@@ -55,6 +56,8 @@ class Checkpoint:
     recognition: Any
     """``booru.recognition``, what its vectors' similarities mean; ``embeddings.calibration`` reads it. None: nobody
     found out."""
+    precision: str
+    """``booru.precision``, the least in which its answers were measured to be as good; float32 where nobody did."""
     sums: Mapping[str, str] = field(repr=False)
     speaks: frozenset[str] | None = None
     """The tasks that it is asked for beside others; None: all that it has."""
@@ -101,6 +104,9 @@ class Checkpoint:
             calibration=labels.read_calibration(source, {h.name for h in heads.values() if h.scored}),
             faces=_faces(source, booru, heads),
             recognition=(booru or {}).get("recognition"),
+            precision=values.one_of(
+                (booru or {}).get("precision", PRECISIONS[0]), PRECISIONS, "booru.precision", source.fail
+            ),
             sums=source.sums,
         )
 

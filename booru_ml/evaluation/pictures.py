@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from booru_ml.conf import config
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.survey import read_picture
@@ -98,7 +99,7 @@ def ask(
     picture first."""
     from booru_ml.nn.routes import open_session
 
-    session = open_session(checkpoint)
+    session = open_session(checkpoint, runtime=config().RUNTIME)
     try:
         parts = []
         for start in track(range(0, len(samples), BATCH), f"Asking {checkpoint.name}"):

@@ -107,7 +107,8 @@ class Derived(nn.Module):
         self.register_buffer("matrix", torch.tensor(head.matrix, dtype=torch.float32), persistent=False)
 
     def forward(self, _: Features, earlier: Mapping[str, Tensor]) -> Tensor:
-        return earlier[self.source] @ self.matrix.T
+        # No matrix product, which would be made in bfloat16 where others are: near 1 that has steps of 0.004.
+        return (earlier[self.source].unsqueeze(1) * self.matrix).sum(dim=-1)
 
 
 class Heatmap(nn.Module):

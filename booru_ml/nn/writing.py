@@ -93,6 +93,7 @@ def set_heads(
         config["booru"]["heads"] |= {name: dict(said) for name, said in declared.items()}
         if faces is not None:
             config["booru"]["faces"] = dict(faces)
+        config["booru"].pop("precision", None)  # measured with the heads of before
         (folder / files.CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         kept = load_file(folder / files.HEADS) if (folder / files.HEADS).exists() else {}
         kept = {key: tensor for key, tensor in kept.items() if key.partition(".")[0] not in declared}

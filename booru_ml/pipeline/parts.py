@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from booru_ml import conf, registry
 from booru_ml.conf import config
 from booru_ml.registry import Selection
+
+if TYPE_CHECKING:
+    from booru_ml.checkpoint import Checkpoint
+    from booru_ml.nn.routes.choices import Choice
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,17 @@ def build_engine(selection: Selection | None = None) -> Any:
     engine = load_engine(selection)
     logger.info("networks loaded", extra={"routes": list(engine.routes), "pipeline_version": engine.version})
     return engine
+
+
+def probe_routes(*, again: bool = False, **how: Any) -> Iterator[tuple[Checkpoint, Choice]]:
+    """Which route each of these networks takes here, measured where it was not yet, or ``again``; ``how``: fields of
+    ``booru_ml.nn.routes.probe.Settings``. Raises ``CheckpointError``, and ``OSError`` where nothing can be kept."""
+    from booru_ml.nn.routes import choices_in
+    from booru_ml.nn.routes.probe import Settings, probe
+
+    settings = Settings(device=config().DEVICE, threads=config().THREADS, batch_size=config().BATCH_SIZE, **how)
+    for checkpoint in registry.wanted().load():
+        yield checkpoint, probe(checkpoint, choices_in(config().CACHE_DIR), settings, again=again)
 
 
 def build_decoders() -> Any:

@@ -3,6 +3,7 @@
 ``BOORU_HOME``     where database, pictures, logs and Redis live (default: ./var)
 ``DATABASE_URL``   default: SQLite under BOORU_HOME
 ``REDIS_URL``      default: redis://127.0.0.1:6379/0; ``make demo`` starts a Redis where none answers
+``RUNTIME``        which route runs the networks (default: auto)
 ``SECRET_KEY``     default: made once and kept under BOORU_HOME
 ``ALLOWED_HOSTS``  names the board answers to, apart by commas
 ``HTTPS=1``        behind a proxy that speaks HTTPS: secure cookies, redirects, HSTS
@@ -159,4 +160,5 @@ BOORU_ML = {
         "created": "created_at",
     },
     "BROKER_URL": os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0",
+    "RUNTIME": os.environ.get("RUNTIME") or "auto",
 }

@@ -14,7 +14,8 @@ from unittest.mock import MagicMock
 import pytest
 from PIL import Image
 
-from booru_ml.benchmarks import memory
+from booru_ml.benchmarks import memory, pipeline
+from booru_ml.nn.routes.choices import Choice
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +37,7 @@ def bench(home: Path, *arguments: str) -> dict[str, Any]:
             **os.environ,
             "BOORU_HOME": str(home),
             "OMP_NUM_THREADS": "1",
+            "RUNTIME": "onnx",
             "DJANGO_SETTINGS_MODULE": "deploy.demo.settings",
         },
         capture_output=True,
@@ -56,9 +58,23 @@ def test_every_way_brings_every_picture_to_its_suggestions(tmp_path: Path, pictu
     assert report["ratio_naive"] == pytest.approx(report["ours_img_s"] / report["naive_img_s"], rel=0.02)
     assert report["ratio_limit"] == pytest.approx(report["ours_img_s"] / report["limit_img_s"], rel=0.02)
     assert 100 < report["pss_mib"] < 2000
+    assert report["routes"] == "onnx"
     # The real board has seen nothing of it: it was not even migrated.
     assert not (home / "board.sqlite3").exists() or not (home / "board.sqlite3").stat().st_size
     assert not list(home.glob("pictures/*"))
+
+
+def test_routes_are_measured_where_nobody_did(monkeypatch) -> None:
+    choices = [(MagicMock(), Choice(route="openvino")), (MagicMock(), Choice(route="onnx"))]
+    monkeypatch.setattr(pipeline, "probe_routes", lambda: iter(choices))
+    assert pipeline._routes(print) == ["openvino", "onnx"]
+
+
+def test_measuring_goes_on_where_no_choice_can_be_kept(monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pipeline, "probe_routes", MagicMock(side_effect=PermissionError("read-only")))
+    assert pipeline._routes(said.append) == ["auto"]
+    assert "read-only" in said[-1]
 
 
 def test_every_core_gets_a_worker_and_a_database(tmp_path: Path, pictures: Path) -> None:

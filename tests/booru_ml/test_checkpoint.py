@@ -55,6 +55,18 @@ def test_a_sound_folder_says_what_it_holds() -> None:
     assert checkpoint.embedding_dim is None
 
 
+def test_float32_unless_it_was_measured_to_answer_as_well_in_less(folder: Path) -> None:
+    assert Checkpoint.load(folder).precision == "float32"
+    edit(folder, lambda config: config["booru"].update(precision="bfloat16"))
+    assert Checkpoint.load(folder).precision == "bfloat16"
+
+
+@pytest.mark.parametrize("said", ["int8", 16, None, ["bfloat16"], {}])
+def test_a_precision_that_nobody_knows_is_refused(folder: Path, said: object) -> None:
+    edit(folder, lambda config: config["booru"].update(precision=said))
+    assert "booru.precision must be one of float32, bfloat16" in refusal(folder)
+
+
 def test_the_default_checkpoint_gives_embedding_and_style() -> None:
     checkpoint = Checkpoint.read(CHECKPOINTS / "lite0")
     assert checkpoint.embedding_dim == 256

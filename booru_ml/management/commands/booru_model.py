@@ -48,8 +48,8 @@ class Command(RegistryVerbs):
         probe.add_argument(
             "--tolerance",
             type=float,
-            default=1e-3,
-            help="how far answers may lie from float32's: probabilities, 1 − cosine of vectors; default: %(default)s",
+            help="how far answers may lie from float32's: probabilities, 1 − cosine of vectors; default: 0.001, and "
+            "0.1 in bfloat16 for checkpoints that were measured to answer as well in it",
         )
         survey = verbs.add_parser("survey", help="how a checkpoint's scores lie over a folder of pictures")
         survey.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
@@ -103,31 +103,22 @@ class Command(RegistryVerbs):
         self.stdout.write(self.style.SUCCESS("  sound"))
 
     def _probe(self, missing: bool, **options: Any) -> None:
-        from booru_ml.nn.routes import choices_in
-        from booru_ml.nn.routes.probe import Settings, probe
+        from booru_ml.pipeline.parts import probe_routes
 
-        known = config()
-        settings = Settings(
-            device=known.DEVICE,
-            threads=known.THREADS,
-            batch_size=known.BATCH_SIZE,
-            **{name: options[name] for name in ("seconds", "tolerance", "compiled")},
-        )
-        choices = choices_in(known.CACHE_DIR)
-        for checkpoint in registry.wanted().load():
-            try:
-                choice = probe(checkpoint, choices, settings, again=not missing)
-            except OSError as error:
-                hint = "Name a folder that can be written in BOORU_ML['CACHE_DIR']."
-                raise CommandError(f"The choice cannot be kept in {choices.folder}: {error}. {hint}") from error
-            self.stdout.write(self.style.MIGRATE_HEADING(f"{checkpoint.version}: {choice.route}"))
-            for route, each in sorted(choice.milliseconds.items(), key=lambda item: item[1]):
-                singly, mib = choice.singly[route], choice.mib[route]
-                self.stdout.write(f"  {route:<20} {each:7.2f} ms a picture, singly {singly:7.2f} ms, {mib:,.0f} MiB")
-            for route, why in choice.refused.items():
-                self.stdout.write(f"  {route:<20} refused: {why}")
-        if known.RUNTIME != "auto":
-            self.stdout.write(f"BOORU_ML['RUNTIME'] is {known.RUNTIME!r}, so workers do not ask for this.")
+        how = {name: options[name] for name in ("seconds", "tolerance", "compiled")}
+        try:
+            for checkpoint, choice in probe_routes(again=not missing, **how):
+                self.stdout.write(self.style.MIGRATE_HEADING(f"{checkpoint.version}: {choice.route}"))
+                for route, each in sorted(choice.milliseconds.items(), key=lambda item: item[1]):
+                    rest = f"singly {choice.singly[route]:7.2f} ms, {choice.mib[route]:,.0f} MiB"
+                    self.stdout.write(f"  {route:<20} {each:7.2f} ms a picture, {rest}")
+                for route, why in choice.refused.items():
+                    self.stdout.write(f"  {route:<20} refused: {why}")
+        except OSError as error:
+            hint = "Name a folder that can be written in BOORU_ML['CACHE_DIR']."
+            raise CommandError(f"The choice cannot be kept: {error}. {hint}") from error
+        if config().RUNTIME != "auto":
+            self.stdout.write(f"BOORU_ML['RUNTIME'] is {config().RUNTIME!r}, so workers do not ask for this.")
 
     def _survey(self, dir: Path, data: list[Path], most: int, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint

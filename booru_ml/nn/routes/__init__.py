@@ -1,8 +1,9 @@
 """Routes: the ways of running one checkpoint's network, behind one call.
 
-Every route gives the same answers, so which one serves is a matter of speed and memory alone: ``booru_ml.nn.routes.
-probe`` measures them where the worker runs, ``choices`` remembers the fastest. Nothing here is imported before a route
-is opened, so that a worker that runs the graph never loads torch.
+Every exact route gives the same answers, and one in bfloat16 serves only a checkpoint that answers as well in it, so
+which one does is a matter of speed and memory alone: ``booru_ml.nn.routes.probe`` measures them where the worker runs,
+``choices`` remembers the fastest. Nothing here is imported before a route is opened, so that a worker that runs the
+graph never loads torch.
 """
 
 from __future__ import annotations

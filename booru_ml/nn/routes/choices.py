@@ -24,6 +24,7 @@ class Place:
     """What a measurement holds for; any change asks for a new one."""
 
     weights: str
+    precision: str
     device: str
     threads: int
     batch_size: int
@@ -33,6 +34,7 @@ class Place:
     def here(cls, checkpoint: Checkpoint, *, device: str, threads: int, batch_size: int) -> Place:
         return cls(
             weights=checkpoint.weights_id,
+            precision=checkpoint.precision,
             device=machine.processor() if device == "cpu" else _gpu(device),
             threads=threads,
             batch_size=batch_size,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 class OpenVinoSession(Session):
+    shares_cores = True
+
     def __init__(self, checkpoint: Checkpoint, *, threads: int = 1, half: bool = False) -> None:
         super().__init__(checkpoint, route="openvino-bf16" if half else "openvino")
         graph = checkpoint.path / files.ONNX

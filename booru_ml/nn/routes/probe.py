@@ -1,4 +1,4 @@
-"""Which route is the fastest for a checkpoint on this machine, among those that answer as float32 does."""
+"""Which route is the fastest for a checkpoint on this machine, among those whose answers are as good as float32's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from booru_ml.errors import CheckpointError
-from booru_ml.nn.routes import available, gpus, usual
+from booru_ml.nn.routes import ROUTES, available, gpus, usual
 from booru_ml.nn.routes.arms import Arm, arms, interleave
 from booru_ml.nn.routes.choices import Choice, Choices, Place
 from booru_ml.nn.transforms import fit
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
 WORTH = 0.9
 """A route must take at most this part of the usual one's time: the rest is noise, or not worth more memory."""
+HALF_TOLERANCE = 0.1
+"""For bfloat16 where the checkpoint lets it serve: what lies further apart was multiplied wrongly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a worker would use, and how carefully to look. ``tolerance``: see ``verification.distances``."""
+    """What a worker would use, and how carefully to look. ``tolerance``: see ``verification.distances``; None: 1e-3,
+    and ``HALF_TOLERANCE`` in bfloat16 for a checkpoint whose ``precision`` that is."""
 
     device: str = "auto"
     threads: int = 1
     batch_size: int = 16
     seconds: float = 5.0
-    tolerance: float = TOLERANCE
+    tolerance: float | None = None
     compiled: bool = False
 
 
@@ -82,7 +85,13 @@ def _refusal(checkpoint: Checkpoint, arm: Arm, reference: Outputs, settings: Set
     except CheckpointError as error:
         return error.message
     head = max(apart, key=lambda name: apart[name])
-    return f"head {head} is off by {apart[head]:.1e}" if apart[head] > settings.tolerance else ""
+    return f"head {head} is off by {apart[head]:.1e}" if apart[head] > _tolerance(checkpoint, arm, settings) else ""
+
+
+def _tolerance(checkpoint: Checkpoint, arm: Arm, settings: Settings) -> float:
+    if settings.tolerance is not None:
+        return settings.tolerance
+    return HALF_TOLERANCE if ROUTES[arm.route].half and checkpoint.precision == "bfloat16" else TOLERANCE
 
 
 def _each(spent: dict[tuple[str, int], float], arm: Arm, size: int) -> float:

@@ -17,7 +17,7 @@ from booru_ml.errors import CheckpointError
 from booru_ml.nn import verification
 from booru_ml.nn.routes import ROUTES, open_session, probe
 from booru_ml.nn.routes.arms import Arm, arms, interleave
-from booru_ml.nn.routes.choices import Choice, Choices
+from booru_ml.nn.routes.choices import Choice, Choices, Place
 from booru_ml.nn.routes.probe import Settings
 
 NAMES = ("onnx", "openvino", "openvino-bf16", "torch")
@@ -84,6 +84,27 @@ def test_a_fast_route_that_answers_otherwise_is_refused(checkpoint: Checkpoint, 
     assert measured(checkpoint, tolerance=1e-2).route == "openvino-bf16"
 
 
+def test_bfloat16_serves_checkpoints_that_answer_as_well_in_it(checkpoint: Checkpoint, machine: Any) -> None:
+    checkpoint = replace(checkpoint, precision="bfloat16")
+    machine(onnx=(14, 0), openvino=(1, 5e-3), openvino_bf16=(2, 5e-3))
+    choice = measured(checkpoint)
+    assert choice.route == "openvino-bf16"
+    assert set(choice.refused) == {"openvino"}
+    assert measured(checkpoint, tolerance=1e-3).route == "onnx"
+
+
+def test_bfloat16_that_is_multiplied_wrongly_is_refused(checkpoint: Checkpoint, machine: Any) -> None:
+    machine(onnx=(14, 0), openvino_bf16=(2, 0.3))
+    checkpoint = replace(checkpoint, precision="bfloat16")
+    assert measured(checkpoint).route == "onnx"
+
+
+def test_what_was_measured_for_one_precision_is_not_taken_for_another(checkpoint: Checkpoint) -> None:
+    here = {"device": "cpu", "threads": 1, "batch_size": 16}
+    less = replace(checkpoint, precision="bfloat16")
+    assert Place.here(checkpoint, **here).key != Place.here(less, **here).key
+
+
 @pytest.mark.parametrize("broken", [np.inf, np.nan])
 def test_a_route_that_fails_or_gives_no_numbers_is_refused(checkpoint: Checkpoint, machine: Any, broken: float) -> None:
     machine(onnx=(14, 0), openvino=(1, broken))
@@ -112,7 +133,7 @@ def test_a_route_good_at_full_batches_alone_does_not_win(
 
 @pytest.mark.torch
 def test_bfloat16_changes_the_shipped_checkpoints_answers(checkpoint: Checkpoint) -> None:
-    """Why no bfloat16 route is usual anywhere, not even on a GPU."""
+    """Why bfloat16 serves only where its answers were measured, and is usual nowhere, not even on a GPU."""
     fitted = [probe.fit(probe.patterns()[1], checkpoint.preprocess)]
     exact, half = (open_session(checkpoint, runtime=name, device="cpu").see(fitted) for name in ("onnx", "torch-bf16"))
     assert max(verification.distances(checkpoint, half, exact).values()) > probe.TOLERANCE

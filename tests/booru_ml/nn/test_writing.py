@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from io import StringIO
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from booru_ml.checkpoint import Checkpoint, HeadKind
+from booru_ml.checkpoint import Checkpoint, HeadKind, pin
 from booru_ml.conf import CHECKPOINTS
 from booru_ml.errors import CheckpointError, InvalidInput
 
@@ -65,6 +66,10 @@ def test_a_head_is_added_without_touching_the_backbone(checkpoint: Path) -> None
     from booru_ml.nn.verification import verify
     from booru_ml.nn.writing import set_heads
 
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["booru"]["precision"] = "bfloat16"
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    pin(checkpoint)
     before = Checkpoint.load(checkpoint)
     tensors = {
         "mood.layers.0.weight": torch.ones(2, before.heads["embedding"].dim),
@@ -75,6 +80,7 @@ def test_a_head_is_added_without_touching_the_backbone(checkpoint: Path) -> None
     assert after.heads["mood"].kind is HeadKind.SOFTMAX
     assert after.sha256 == before.sha256
     assert after.version != before.version
+    assert (before.precision, after.precision) == ("bfloat16", "float32")  # nobody measured the new head in less
     assert [label.name for label in after.labels["quality"]] == ["poor", "rough", "fine"]
     verify(after)
 
