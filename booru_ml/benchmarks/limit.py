@@ -104,10 +104,11 @@ def _serve(pipe: Connection, following: Any) -> None:
     django.setup()
     from booru_ml.pipeline.images import Limits, decode
     from booru_ml.pipeline.parts import load_engine
+    from booru_ml.registry import Selection
 
     limits = Limits.from_config()
     decode.prepare(limits)
-    engine = load_engine()
+    engine = load_engine(Selection())  # what is promoted on the real board does not speak on the measurement's
     pipe.send(True)
     try:
         while True:

@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 from django.test.utils import override_settings, setup_databases, teardown_databases
 
+from booru_ml import registry
 from booru_ml.benchmarks import brokers
 from booru_ml.conf import config
 from booru_ml.nn.routes import choices_in
@@ -41,6 +42,8 @@ def stage(*, beside: str = "", **changed: Any) -> Iterator[Path]:
         ours = {**settings.BOORU_ML, "BROKER_URL": broker, "CACHE_DIR": str(_cache(folder)), **changed}
         parts.enter_context(override_settings(STORAGES=storages, BOORU_ML=ours))
         parts.enter_context(_databases(folder, beside))
+        registry.forget()
+        parts.callback(registry.forget)
         hooks.disconnect()
         parts.callback(hooks.connect)
         yield folder
