@@ -87,6 +87,19 @@ def test_a_measured_route_that_is_gone_gives_way(
     assert open_session(checkpoint, device="cpu", choices=measured("of an older version")).route == "onnx"
 
 
+def test_who_did_not_measure_is_told_that_it_may_be_worth_it(
+    checkpoint: Checkpoint, measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    caplog.set_level("INFO", "booru_ml.nn.routes")
+    open_session(checkpoint, device="cpu", choices=choices_in(tmp_path))
+    assert "booru_model probe finds the fastest of onnx, openvino" in caplog.text
+    caplog.clear()
+    open_session(checkpoint, device="cpu", choices=measured("onnx"))
+    _without(monkeypatch, "openvino", "torch")
+    open_session(checkpoint, device="cpu", choices=choices_in(tmp_path / "elsewhere"))
+    assert not caplog.text
+
+
 def test_a_route_by_name_wins_over_what_was_measured(checkpoint: Checkpoint, measured: Any) -> None:
     assert open_session(checkpoint, runtime="onnx", device="cpu", choices=measured("torch")).route == "onnx"
 
