@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Has to be said before ONNX Runtime is imported; else it reports every process to its publisher.
+# Has to be said before a runtime is imported; else it reports every process to its publisher, under an id that it
+# leaves in the user's home. OpenVINO does without the package that reports where there is none.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 INSTALL = {
     "onnxruntime": "pip install onnxruntime",

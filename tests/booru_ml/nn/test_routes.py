@@ -47,11 +47,14 @@ def test_on_a_cpu_the_graph_is_preferred(checkpoint: Checkpoint) -> None:
     assert open_session(checkpoint, device="cpu").route == "onnx"
 
 
-def test_the_runtime_reports_nothing_to_its_publisher(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """What it would report waits in a database in the user's home, beside an id of the machine."""
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_no_runtime_reports_anything_to_its_publisher(checkpoint: Checkpoint, tmp_path: Path, runtime: str) -> None:
+    """What they would report under waits in the user's home: an id of the machine. OpenVINO's thread that sends is the
+    only one of Python's that either starts."""
     code = (
-        "from booru_ml.checkpoint import Checkpoint; from booru_ml.nn.routes import open_session;"
-        f"open_session(Checkpoint.load({str(checkpoint.path)!r}), device='cpu')"
+        "from booru_ml.checkpoint import Checkpoint; from booru_ml.nn.routes import open_session; import threading;"
+        f"open_session(Checkpoint.load({str(checkpoint.path)!r}), device='cpu', runtime={runtime!r}).warm_up();"
+        "assert threading.active_count() == 1, threading.enumerate()"
     )
     ours = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
     environment = {name: value for name, value in os.environ.items() if name not in ours} | {"HOME": str(tmp_path)}
