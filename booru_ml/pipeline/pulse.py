@@ -53,9 +53,15 @@ def begin() -> None:
         folder = _folder()
         mine = folder / f"{_number:016x}{_SUFFIX}"
         new = mine.with_suffix(".new")  # unseen until it is locked
-        _file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        new.rename(mine)
+        opened = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.rename(mine)
+        except OSError:
+            os.close(opened)
+            new.unlink(missing_ok=True)
+            raise
+        _file = opened
     except OSError as error:
         logger.debug("no lock for this worker, its leases would have to run out: %s", error)
 
@@ -65,7 +71,9 @@ def end() -> None:
     global _file
     if _file is not None:
         with suppress(OSError):
-            (_folder() / f"{_number:016x}{_SUFFIX}").unlink(missing_ok=True)
+            folder = _folder()
+            (folder / f"{_number:016x}{_SUFFIX}").unlink(missing_ok=True)
+            folder.rmdir()  # where nobody else is left; who comes just now tries again before its next batch
         os.close(_file)
         _file = None
 

@@ -90,6 +90,30 @@ def test_own_file_stays_locked_while_others_are_looked_for(other):
     assert not mine.exists()
 
 
+def test_the_last_one_leaves_nothing_behind(tmp_path, other):
+    process, _ = other
+    pulse.begin()
+    pulse.end()
+    assert len(list(pulse._folder().iterdir())) == 1
+    end(process, signal.SIGKILL)
+    pulse.begin()
+    list(pulse.dead())
+    pulse.end()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_locked_it_is_tried_again(monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no locks here")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pulse.fcntl, "lockf", fail)
+        pulse.begin()
+        assert list(pulse._folder().iterdir()) == []
+    pulse.begin()
+    assert len(list(pulse._folder().iterdir())) == 1
+
+
 def test_forked_process_has_a_number_of_its_own():
     pulse.begin()
     reader, writer = os.pipe()
