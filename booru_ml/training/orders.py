@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +86,17 @@ def check(order: Order) -> Audit:
     found = order.folders.samples(order.target, order.settings)
     order.target.labels(found.samples)
     return found
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What several processes train within: at the end each takes leave of the others, without which one may abort as it
+    exits, and take the launcher's word of success along."""
+    try:
+        yield
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def carry_out(order: Order, say: Say) -> dict[str, Any]:

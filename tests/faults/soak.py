@@ -31,7 +31,10 @@ class Ledger:
     account: Account
     seconds: float
     kills: Counter[str]
-    recoveries: list[float]
+    recoveries: list[tuple[float, str]]
+    """Seconds, and from what."""
+    attempts: Counter[int]
+    """Uploads by how often they were tried."""
     slowest_upload: float
     failed_uploads: int
     pss: list[float] = field(default_factory=list)
@@ -46,7 +49,9 @@ class Ledger:
         books = self.account
         first, last = self.quarters
         kills = ", ".join(f"{name} {number}" for name, number in sorted(self.kills.items()))
-        recoveries = sorted(self.recoveries) or [0.0]
+        tried = ", ".join(f"{number} × {times}" for times, number in sorted(self.attempts.items()))
+        recoveries = sorted(self.recoveries) or [(0.0, "nothing")]
+        seconds, victim = recoveries[-1]
         return "\n".join(
             [
                 f"uploaded      {books.uploaded:6}   in {self.seconds:.0f} s, the slowest upload "
@@ -57,7 +62,9 @@ class Ledger:
                 f"lost          {len(books.lost):6}",
                 f"doubled       {len(books.doubled):6}",
                 f"kills         {self.kills.total():6}   {kills}",
-                f"recovery           median {statistics.median(recoveries):.1f} s, longest {recoveries[-1]:.1f} s",
+                f"recovery           median {statistics.median([one for one, _ in recoveries]):.1f} s, "
+                f"longest {seconds:.1f} s ({victim})",
+                f"attempts           {tried}",
                 f"memory (PSS)       first quarter {first:.0f} MiB, last quarter {last:.0f} MiB",
             ]
         )
@@ -75,9 +82,9 @@ class Soak:
         self.crew, self.server, self.uploads = crew, server, uploads
         self.every, self.random = every, random.Random(seed)
         self.kills: Counter[str] = Counter()
-        self.recoveries: list[float] = []
+        self.recoveries: list[tuple[float, str]] = []
         self.pss: list[float] = []
-        self._watched: list[tuple[float, set[int]]] = []
+        self._watched: list[tuple[float, str, set[int]]] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
 
     def run(self, pictures: int, *, kills: int = 0) -> Ledger:
@@ -122,6 +129,7 @@ class Soak:
             seconds=time.monotonic() - begun,
             kills=self.kills,
             recoveries=self.recoveries,
+            attempts=Counter(AnalysisJob.objects.values_list("attempts", flat=True)),
             slowest_upload=max(self.uploads.seconds),
             failed_uploads=len(self.uploads.failures),
             pss=self.pss,
@@ -157,14 +165,15 @@ class Soak:
         except (IndexError, ProcessLookupError, psutil.NoSuchProcess):
             return  # between two lives: next time
         self.kills[victim] += 1
-        self._watched.append((now, running))
+        self._watched.append((now, victim, running))
 
     def _watch(self, now: float) -> None:
         """Notes how long it took until all that was in hand at a kill was finished."""
-        for at, rows in list(self._watched):
+        for shot in list(self._watched):
+            at, victim, rows = shot
             if not AnalysisJob.objects.unfinished().filter(pk__in=rows).exists():
-                self.recoveries.append(now - at)
-                self._watched.remove((at, rows))
+                self.recoveries.append((now - at, victim))
+                self._watched.remove(shot)
 
     def _sample(self) -> None:
         total = 0

@@ -157,8 +157,9 @@ class Command(BooruCommand):
         from booru_ml.training import orders
 
         wanted = arguments.orders(task, options)
-        # Of several processes the first one has figures to compare.
-        rows = [row for order in wanted if (row := orders.carry_out(order, self.stdout.write))]
+        with orders.together():
+            # Of several processes the first one has figures to compare.
+            rows = [row for order in wanted if (row := orders.carry_out(order, self.stdout.write))]
         if len(rows) > 1:
             orders.compare(options["out"], rows, self.stdout.write)
 

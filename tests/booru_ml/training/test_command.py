@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from booru_ml.checkpoint import Checkpoint, HeadKind
+from booru_ml.errors import InvalidInput
 from tests.booru_ml.training import folders
 
 pytestmark = pytest.mark.torch
@@ -49,10 +51,23 @@ def test_processes_without_a_gpu_are_one_training(data: Path, tmp_path: Path) ->
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("pictures listed") == 1
     assert done.stdout.count("written into") == 1
     Checkpoint.load(tmp_path / "who")
+
+
+@pytest.mark.parametrize("end", [nullcontext(), pytest.raises(InvalidInput)])
+def test_processes_take_leave_of_each_other_however_it_ends(end: AbstractContextManager[object]) -> None:
+    import torch.distributed as group
+
+    from booru_ml.training import orders
+
+    group.init_process_group("gloo", store=group.HashStore(), rank=0, world_size=1)
+    with end as wrong, orders.together():
+        if wrong:
+            raise InvalidInput("no such folder")
+    assert not group.is_initialized()
 
 
 def test_whitening_writes_what_it_fitted(checkpoint: Path, data: Path) -> None:
