@@ -55,13 +55,14 @@
   }
 
   async function ask() {
-    let answer;
+    let answer, said;
     try {
       answer = await fetch(page.dataset.claim, {
         method: "POST",
         headers: { Accept: "application/json", "X-CSRFToken": token() },
         signal: AbortSignal.timeout(3000),
       });
+      said = await answer.text(); // always: an answer that is not read to its end is cut off by the signal
     } catch {
       return; // the network is away or slow; the next beat tries again
     }
@@ -69,7 +70,7 @@
     const byHand = document.getElementById("claim-by-hand");
     if (byHand) byHand.hidden = held;
     lost.hidden = held || answer.status !== 409;
-    if (answer.status === 409) lost.textContent = (await answer.json()).message;
+    if (answer.status === 409) lost.textContent = JSON.parse(said).message;
   }
 
   if (page && page.dataset.claim) {
