@@ -19,6 +19,7 @@ from booru_ml.benchmarks.samples import Posts
 from booru_ml.benchmarks.stage import stage
 from booru_ml.benchmarks.workers import CeleryWorkers
 from booru_ml.conf import config
+from booru_ml.errors import Unavailable
 from booru_ml.pipeline.parts import probe_routes
 
 TIMES = 3
@@ -133,8 +134,8 @@ def _routes(say: Callable[[str], None]) -> list[str]:
     say("Which routes run the networks fastest here?")
     try:
         return [choice.route for _, choice in probe_routes()]
-    except OSError as error:
-        say(f"The usual routes serve, since measured ones cannot be kept: {error}")
+    except Unavailable as error:
+        say(f"The usual routes serve. {error.message}")
         return ["auto"]
 
 

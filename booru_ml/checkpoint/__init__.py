@@ -105,7 +105,7 @@ class Checkpoint:
             faces=_faces(source, booru, heads),
             recognition=(booru or {}).get("recognition"),
             precision=values.one_of(
-                (booru or {}).get("precision", PRECISIONS[0]), PRECISIONS, "booru.precision", source.fail
+                (booru or {}).get("precision", "float32"), PRECISIONS, "booru.precision", source.fail
             ),
             sums=source.sums,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from booru_ml import conf, registry
 from booru_ml.conf import config
+from booru_ml.errors import Unavailable
 from booru_ml.registry import Selection
 
 if TYPE_CHECKING:
@@ -47,13 +48,19 @@ def build_engine(selection: Selection | None = None) -> Any:
 
 def probe_routes(*, again: bool = False, **how: Any) -> Iterator[tuple[Checkpoint, Choice]]:
     """Which route each of these networks takes here, measured where it was not yet, or ``again``; ``how``: fields of
-    ``booru_ml.nn.routes.probe.Settings``. Raises ``CheckpointError``, and ``OSError`` where nothing can be kept."""
+    ``booru_ml.nn.routes.probe.Settings``. Raises ``CheckpointError``, and ``Unavailable`` where nothing can be kept."""
     from booru_ml.nn.routes import choices_in
     from booru_ml.nn.routes.probe import Settings, probe
 
     settings = Settings(device=config().DEVICE, threads=config().THREADS, batch_size=config().BATCH_SIZE, **how)
+    choices = choices_in(config().CACHE_DIR)
     for checkpoint in registry.wanted().load():
-        yield checkpoint, probe(checkpoint, choices_in(config().CACHE_DIR), settings, again=again)
+        try:
+            choice = probe(checkpoint, choices, settings, again=again)
+        except OSError as error:
+            hint = "Name a folder that can be written in BOORU_ML['CACHE_DIR']."
+            raise Unavailable(f"The choice cannot be kept in {choices.folder}: {error}. {hint}") from error
+        yield checkpoint, choice
 
 
 def build_decoders() -> Any:

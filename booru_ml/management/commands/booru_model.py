@@ -106,17 +106,13 @@ class Command(RegistryVerbs):
         from booru_ml.pipeline.parts import probe_routes
 
         how = {name: options[name] for name in ("seconds", "tolerance", "compiled")}
-        try:
-            for checkpoint, choice in probe_routes(again=not missing, **how):
-                self.stdout.write(self.style.MIGRATE_HEADING(f"{checkpoint.version}: {choice.route}"))
-                for route, each in sorted(choice.milliseconds.items(), key=lambda item: item[1]):
-                    rest = f"singly {choice.singly[route]:7.2f} ms, {choice.mib[route]:,.0f} MiB"
-                    self.stdout.write(f"  {route:<20} {each:7.2f} ms a picture, {rest}")
-                for route, why in choice.refused.items():
-                    self.stdout.write(f"  {route:<20} refused: {why}")
-        except OSError as error:
-            hint = "Name a folder that can be written in BOORU_ML['CACHE_DIR']."
-            raise CommandError(f"The choice cannot be kept: {error}. {hint}") from error
+        for checkpoint, choice in probe_routes(again=not missing, **how):
+            self.stdout.write(self.style.MIGRATE_HEADING(f"{checkpoint.version}: {choice.route}"))
+            for route, each in sorted(choice.milliseconds.items(), key=lambda item: item[1]):
+                singly, mib = choice.singly[route], choice.mib[route]
+                self.stdout.write(f"  {route:<20} {each:7.2f} ms a picture, singly {singly:7.2f} ms, {mib:,.0f} MiB")
+            for route, why in choice.refused.items():
+                self.stdout.write(f"  {route:<20} refused: {why}")
         if config().RUNTIME != "auto":
             self.stdout.write(f"BOORU_ML['RUNTIME'] is {config().RUNTIME!r}, so workers do not ask for this.")
 

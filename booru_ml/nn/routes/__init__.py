@@ -98,9 +98,9 @@ def open_session(
         return _open(ROUTES[runtime], checkpoint, device=device, threads=threads)
     place = Place.here(checkpoint, device=device, threads=threads, batch_size=batch_size)
     known = choices.read(place) if choices else None
-    rivals = [route.name for route in available(checkpoint, device)]
-    if choices and known is None and len(rivals) > 1:
-        logger.info("%s: manage.py booru_model probe finds the fastest of %s", checkpoint.name, ", ".join(rivals))
+    if choices and known is None and len(rivals := available(checkpoint, device)) > 1:
+        names = ", ".join(route.name for route in rivals)
+        logger.info("%s: manage.py booru_model probe finds the fastest of %s", checkpoint.name, names)
     last: CheckpointError | None = None
     for route in _candidates(checkpoint, device, known.route if known else ""):
         try:
