@@ -188,7 +188,7 @@ class ModelBoard:
             if not isinstance(picture, str):
                 return int(picture.size if picture.closed else picture.file.size)
             return self._storage.size(picture)
-        except (OSError, ValueError, NotImplementedError):
+        except Exception:  # whatever the board's storage raises: the name alone has to do
             return "unknown"
 
     def _facts(self, post: Any, tags: frozenset[TagRef]) -> PostFacts:

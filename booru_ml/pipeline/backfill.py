@@ -120,12 +120,13 @@ def reached(order: Backfill, *, waiting: int) -> int:
 def eta_seconds(order: Backfill, *, waiting: int, rate: float) -> float | None:
     """Until all is analysed, at ``rate`` pictures a minute; None where that cannot be told.
 
-    Of the posts ahead, as large a part is expected to need a look as of those passed.
+    Of the posts ahead, as large a part is expected to need a look as of those passed; all where the order began anew,
+    which keeps what it queued and forgets what it passed.
     """
     if order.limit:
         ahead = float(max(0, order.limit - order.queued))
     else:
-        ahead = max(0, order.total - order.passed) * (order.queued / order.passed if order.passed else 1.0)
+        ahead = max(0, order.total - order.passed) * (min(1.0, order.queued / order.passed) if order.passed else 1.0)
     if order.state not in (State.RUNNING, State.PAUSED):
         ahead = 0.0
     if order.per_minute and ahead:

@@ -6,18 +6,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, wait
 from typing import Any, BinaryIO, Protocol
 
 from booru_ml.conf import config
 from booru_ml.errors import NotFound, PictureRefused, Unavailable
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
-from booru_ml.pipeline.outcomes import DecodersBroken, Failure, WorkerFault, failure
+from booru_ml.pipeline.outcomes import CONNECTION_LOST, DecodersBroken, Failure, WorkerFault, failure, is_ours
 from booru_ml.types import Picture, Refusal
 
-CRASHED = "crashed"
+UNSURE = ("crashed", "timeout")
+"""Refusals that want of memory, somebody's signal or a machine that stood still may have caused, not the picture."""
 GRACE_SECONDS = 3.0
 """How long a stopping worker still waits for pictures that are being decoded."""
 
@@ -62,7 +62,8 @@ class Batch:
         return {pk: outcome for pk, outcome in self.outcomes.items() if isinstance(outcome, Picture)}
 
     def start(self, decoders: Decoders) -> None:
-        """Opens every picture and hands it to the decoders."""
+        """Opens every picture and hands it to the decoders. What the board's storage raises is the row's own failed
+        attempt, so that no single file stops the queue. Raises ``WorkerFault`` and the database's errors."""
         for pk, job in self.jobs.items():
             begun = time.perf_counter()
             try:
@@ -70,7 +71,11 @@ class Batch:
             except (NotFound, FileNotFoundError) as error:
                 self.outcomes[pk] = Failure("picture_missing", f"The board has no file for this post: {error}")
                 continue
-            except (OSError, ValueError) as error:
+            except CONNECTION_LOST:
+                raise
+            except Exception as error:
+                if is_ours(error) and not isinstance(error, OSError):
+                    raise WorkerFault(f"Pictures cannot be opened: {error!r}") from error
                 self.outcomes[pk] = failure(error, code="storage")
                 continue
             try:
@@ -94,16 +99,16 @@ class Batch:
                     return False
                 if now > patience:
                     raise DecodersBroken("The decoders do not answer any more.")
+                # Not ``result(timeout=…)``, whose error a storage may raise as well.
+                if not wait([future], timeout=0.25).done:
+                    continue
                 try:
-                    self.outcomes[pk] = future.result(timeout=0.25)
+                    self.outcomes[pk] = future.result()
                 except PictureRefused as refused:
                     self.outcomes[pk] = self._refusal(pk, refused)
                     self.known[pk] = refused.extra
                 except Unavailable as error:
                     raise WorkerFault(f"No picture can be decoded: {error.message}") from error
-                except FutureTimeout:
-                    if future.done():
-                        raise DecodersBroken("The decoders gave up on a picture by themselves.") from None
                 except Exception as error:
                     # Whatever the board's storage raises while the file is read.
                     self.outcomes[pk] = failure(error, code="storage")
@@ -111,9 +116,8 @@ class Batch:
         return True
 
     def _refusal(self, pk: int, refused: PictureRefused) -> Refusal | Failure:
-        """What killed a decoder may have been want of memory, or somebody's signal, so only a picture whose decoder
-        died at every attempt is refused for it."""
-        if refused.code == CRASHED and self.jobs[pk].attempts < config().MAX_ATTEMPTS:
+        """Only a picture whose decoder died or took too long at every attempt is refused for it."""
+        if refused.code in UNSURE and self.jobs[pk].attempts < config().MAX_ATTEMPTS:
             return Failure(refused.code, refused.message)
         return Refusal(refused.code, refused.message)
 

@@ -36,8 +36,10 @@ class Doorbell:
         self._rung.set()
         if self._thread is None and self._starting.acquire(blocking=False):
             try:
-                # Not by way of ``threading``, which waits for the thread to begin: without end where memory is short.
-                self._thread = _thread.start_new_thread(self._serve, ())
+                if self._thread is None:  # still: another may have started it since
+                    # Not by way of ``threading``, which waits for the thread to begin: without end where memory is
+                    # short.
+                    self._thread = _thread.start_new_thread(self._serve, ())
             except (RuntimeError, MemoryError):
                 DOORBELL_FAILURES.inc()
                 logger.warning("no thread for the doorbell; workers will find the job by themselves")

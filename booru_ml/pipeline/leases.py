@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 State = AnalysisJob.State
 
+INT_MAX = 2**31 - 1
 SMALLEST_SHARE = 2
 """Rows that are not divided further: a batch has costs of its own, and a forward of a single row is the dearest."""
 
@@ -186,9 +187,8 @@ def _finished(analysis: Analysis) -> dict[str, Any]:
         "message": refusal.message if refusal else "",
         "sha256": analysis.sha256,
         "timings": dict(analysis.timings),
-        "width": analysis.width,
-        "height": analysis.height,
-        "frame_count": analysis.frame_count,
+        # As a refused picture's header claims them, which may be more than a column holds.
+        **{name: min(getattr(analysis, name), INT_MAX) for name in ("width", "height", "frame_count")},
     }
 
 

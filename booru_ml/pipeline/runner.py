@@ -240,6 +240,7 @@ class Runner:
                 connections[database()].close()
             if self.stop.wait(pause):
                 patience = min(patience, time.monotonic() + 2)
+                time.sleep(min(pause, 0.5))  # from here on the event no longer waits
             pause = min(5.0, pause * 2)
 
     def _count(self, batch: Batch, error: Exception) -> None:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import itertools
 import uuid
 from datetime import timedelta
+from unittest.mock import MagicMock
 
 import pytest
 from django.apps import apps
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.storage import FileSystemStorage
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -54,6 +57,12 @@ def test_content_key_follows_the_picture(upload):
     assert 0 < len(key) <= 64
     assert host().content_key(model._base_manager.get(pk=post.pk)) == key
     assert host().content_key(other) != key
+
+
+def test_content_key_does_without_a_size_that_the_storage_does_not_tell(upload, monkeypatch):
+    post = upload()
+    monkeypatch.setattr(FileSystemStorage, "size", MagicMock(side_effect=SuspiciousFileOperation("outside")))
+    assert host().content_key(apps.get_model(post_model())._base_manager.get(pk=post.pk))
 
 
 def test_post_without_a_picture_has_no_content_key():

@@ -82,7 +82,14 @@ class DecoderPool:
 
     def _decode(self, stream: BinaryIO) -> Picture:
         desk = self._desk()
-        size, digest = self._read(stream, desk.room)
+        size = len(desk.room)  # as much may be in it where reading fails
+        try:
+            size, digest = self._read(stream, desk.room)
+            return self._decoded(desk, size, digest)
+        finally:
+            desk.trim(size)
+
+    def _decoded(self, desk: Desk, size: int, digest: str) -> Picture:
         try:
             return self._look(desk, size, digest, fresh=False)
         except PictureRefused:
@@ -90,8 +97,6 @@ class DecoderPool:
                 raise
             # The process may have been worn or spoilt by the pictures before: only a new one's word counts.
             return self._look(desk, size, digest, fresh=True)
-        finally:
-            desk.trim(size)
 
     def _read(self, stream: BinaryIO, room: memoryview) -> tuple[int, str]:
         """The stream's bytes into ``room``: how many, and their SHA-256."""

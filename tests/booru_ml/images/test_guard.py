@@ -219,6 +219,14 @@ def test_no_more_is_read_than_allowed(rogues: DecoderPool) -> None:
     assert stream.given == LIMITS.max_bytes + 1
 
 
+def test_what_was_too_large_is_not_kept_in_memory() -> None:
+    limits = Limits(max_bytes=32 << 20)
+    with DecoderPool(workers=1, limits=limits) as pool:
+        assert refusal(pool, bytes(limits.max_bytes + 1)).code == "too-many-bytes"
+        (desk,) = pool._desks
+        assert os.fstat(desk.source).st_blocks == 0
+
+
 @pytest.mark.parametrize("error", [OSError("the disk is gone"), TimeoutError("slow"), RuntimeError("storage bug")])
 def test_a_fault_of_the_storage_is_not_a_fault_of_the_picture(error: Exception, rogues: DecoderPool) -> None:
     class Broken(io.RawIOBase):

@@ -94,6 +94,8 @@ def test_time_left_follows_the_share_of_posts_that_needed_a_look():
     assert eta_seconds(order(passed=500, queued=50, limit=80), waiting=0, rate=60) == pytest.approx(30)
     assert eta_seconds(order(passed=1000, state="finished"), waiting=0, rate=0) == 0
     assert eta_seconds(half, waiting=10, rate=0) is None
+    begun_anew = order(passed=10, queued=500)
+    assert eta_seconds(begun_anew, waiting=0, rate=60) == pytest.approx(990)
 
 
 def test_progress_counts_what_was_worked_off():

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
+from unittest.mock import MagicMock
 
 import pytest
+from django.core.exceptions import SuspiciousFileOperation
 from django.db import OperationalError
 from django.db.models.functions import Now
 
 from booru_ml.errors import CheckpointError, PictureRefused
+from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import leases
 from booru_ml.pipeline.outcomes import WorkerFault
@@ -20,6 +25,12 @@ from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = AnalysisJob.State
+
+
+def _failed(error: Exception) -> Future[Picture]:
+    future: Future[Picture] = Future()
+    future.set_exception(error)
+    return future
 
 
 def due() -> None:
@@ -161,35 +172,89 @@ def test_missing_file_fails_alone_with_a_reason(upload, runner):
     assert (job.state, job.code) == (State.QUEUED, "picture_missing")
 
 
-class Killed(FakeDecoders):
-    """Whose processes are killed on pictures that begin with ``kill``, as often as they are told to."""
+@pytest.mark.parametrize("error", [SuspiciousFileOperation("../x"), RuntimeError("403"), TimeoutError("no answer")])
+def test_what_a_storage_raises_costs_the_attempt_of_its_own_row(upload, runner, heard, monkeypatch, error):
+    post, other = upload(), upload()
+    open_picture = host().open_picture
 
-    def __init__(self, times: int) -> None:
-        self.times = times
+    def refused(post_id):
+        if post_id == post.pk:
+            raise error
+        return open_picture(post_id)
+
+    monkeypatch.setattr(host(), "open_picture", refused)
+    assert runner.drain() == 1
+    assert [analysis.post_id for analysis in heard] == [other.pk]
+    job = AnalysisJob.objects.get(post=post)
+    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, "storage")
+
+
+def test_a_broken_installation_of_the_storage_costs_no_attempt(upload, runner, monkeypatch):
+    upload()
+    monkeypatch.setattr(host(), "open_picture", MagicMock(side_effect=ImportError("no such driver")))
+    with pytest.raises(WorkerFault, match="no such driver"):
+        runner.drain()
+    assert list(AnalysisJob.objects.values_list("state", "attempts")) == [(State.QUEUED, 0)]
+
+
+class Slow(FakeDecoders):
+    """Whose futures are done late, by what a storage raised where the picture begins with ``late``."""
+
+    def submit(self, stream):
+        done, late = super().submit(stream), Future()
+        stream.seek(0)
+        tell = partial(late.set_exception, TimeoutError("the storage")) if stream.read(4) == b"late" else None
+        threading.Timer(0.4, tell or partial(late.set_result, done.result())).start()
+        return late
+
+
+def test_a_storage_that_gave_up_while_it_was_read_costs_the_attempt_of_its_own_row(upload, heard):
+    post, other = upload(b"late"), upload()
+    assert Runner(FakeEngine(), Slow(), version=VERSION, batch_size=4, sinks=[heard.extend]).drain() == 1
+    assert [analysis.post_id for analysis in heard] == [other.pk]
+    job = AnalysisJob.objects.get(post=post)
+    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, "storage")
+
+
+def test_a_header_may_claim_any_size(upload, heard):
+    huge = PictureRefused("Too many pixels.", code="too-many-pixels", width=2**32 - 1, height=2**32 - 1)
+    decoders = MagicMock()
+    decoders.submit.side_effect = lambda stream: _failed(huge)
+    post = upload()
+    assert Runner(FakeEngine(), decoders, version=VERSION, batch_size=4, sinks=[heard.extend]).drain() == 1
+    job = AnalysisJob.objects.get(post=post)
+    assert (job.state, job.code, job.width) == (State.REFUSED, "too-many-pixels", 2**31 - 1)
+
+
+class Killed(FakeDecoders):
+    """Whose processes end by ``code`` on pictures that begin with ``kill``, as often as they are told to."""
+
+    def __init__(self, code: str, times: int) -> None:
+        self.code, self.times = code, times
 
     def submit(self, stream):
         if self.times and stream.read(4) == b"kill":
             self.times -= 1
-            future: Future[Picture] = Future()
-            future.set_exception(PictureRefused("The decoder crashed.", code="crashed"))
-            return future
+            return _failed(PictureRefused("The decoder ended.", code=self.code))
         stream.seek(0)
         return super().submit(stream)
 
 
-@pytest.mark.parametrize(("times", "end"), [(1, (State.DONE, 2, "")), (9, (State.REFUSED, 3, "crashed"))])
-def test_killed_decoder_is_the_pictures_fault_only_if_it_happens_each_time(upload, heard, times, end):
+@pytest.mark.parametrize("code", ["crashed", "timeout"])
+@pytest.mark.parametrize(("times", "end"), [(1, (State.DONE, 2)), (9, (State.REFUSED, 3))])
+def test_killed_decoder_is_the_pictures_fault_only_if_it_happens_each_time(upload, heard, times, end, code):
     post = upload(b"kill")
     upload()
-    runner = Runner(FakeEngine(), Killed(times), version=VERSION, batch_size=4, sinks=[heard.extend])
+    runner = Runner(FakeEngine(), Killed(code, times), version=VERSION, batch_size=4, sinks=[heard.extend])
     assert runner.drain() == 1
     job = AnalysisJob.objects.get(post=post)
-    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, "crashed")
+    assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, code)
     for _ in range(2):
         due()
         runner.drain()
     job.refresh_from_db()
-    assert (job.state, job.attempts, job.code) == end
+    assert (job.state, job.attempts) == end
+    assert job.code == (code if job.state == State.REFUSED else "")
 
 
 def test_rows_are_given_back_once_the_database_is_back(upload, runner, monkeypatch):
