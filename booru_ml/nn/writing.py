@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from booru_ml.checkpoint import Checkpoint, files, pin, values
+from booru_ml.checkpoint import Checkpoint, HeadKind, files, pin, values
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.labels import NUMBERED, Curve
 from booru_ml.disk import writing
@@ -93,7 +93,9 @@ def set_heads(
         config["booru"]["heads"] |= {name: dict(said) for name, said in declared.items()}
         if faces is not None:
             config["booru"]["faces"] = dict(faces)
-        config["booru"].pop("precision", None)  # measured with the heads of before
+        config["booru"].pop("precision", None)  # measured with the heads of before, as vectors' similarities were
+        if any(said.get("kind") in (HeadKind.EMBEDDING, HeadKind.STYLE) for said in declared.values()):
+            config["booru"].pop("recognition", None)
         (folder / files.CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         kept = load_file(folder / files.HEADS) if (folder / files.HEADS).exists() else {}
         kept = {key: tensor for key, tensor in kept.items() if key.partition(".")[0] not in declared}

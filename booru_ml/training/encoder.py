@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from torch.utils.data import DataLoader
 
 from booru_ml.checkpoint import files
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.writing import Draft, write
 from booru_ml.training import episodes
 from booru_ml.training.architectures import Start
+from booru_ml.training.loop import in_order
 from booru_ml.training.material import identities
 from booru_ml.training.objectives import Angular, CosineMargin, Learner
 from booru_ml.training.pictures import Pictures
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
 
 WAYS, SHOTS = 5, 5
+MEASURED = ("precision", "recognition")
+"""What a config says of one set of weights and of no other."""
 
 
 def teach(
@@ -80,12 +82,13 @@ def publish(
 ) -> Checkpoint:
     """The checkpoint folder. Its only head is the plain embedding: others were fitted to other features.
 
-    What a ``base`` says beside its heads and its preprocessing stays: recognition.
+    Of a ``base``'s config stays what is neither that nor measured of its vectors, as calibrations and precision are.
     """
     config = config_of(out, start, look, {}, backbone)
     if base is not None:
         before = json.loads((base.path / files.CONFIG).read_text(encoding="utf-8"))
-        config = {**before, **config, "booru": {**before.get("booru", {}), **config["booru"]}}
+        kept = {key: said for key, said in before.get("booru", {}).items() if key not in MEASURED}
+        config = {**before, **config, "booru": {**kept, **config["booru"]}}
     config["booru"]["faces"] = {"detector": "animeface"}
     return write(out, Draft(config, weights_of(backbone), card=card), check=check)
 
@@ -105,12 +108,11 @@ class Games:
 
     def play(self, learner: Learner) -> float:
         """Accuracy, 0–1."""
-        count = len(self.pictures)
-        items = [[(number, 0) for number in range(at, min(at + 32, count))] for at in range(0, count, 32)]
+        device, workers = self.bench.accelerator.device, self.bench.workers
         rows = []
         with torch.inference_mode():
-            for pixels, _ in DataLoader(self.pictures, batch_sampler=items, generator=torch.Generator()):
-                rows.append(learner.features(pixels.to(self.bench.accelerator.device)).float().cpu().numpy())
+            for pixels, _ in in_order(self.pictures, batch=32, device=device, workers=workers):
+                rows.append(learner.features(pixels).float().cpu().numpy())
         vectors = np.concatenate(rows)
         found = self._accuracy(vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-12))
         return found.mean if found else 0.0

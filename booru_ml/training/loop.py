@@ -7,7 +7,7 @@ the same curve as one that was not. Several processes (torchrun, ``accelerate la
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -77,12 +77,14 @@ def fit(
     optimiser = _optimiser(learner, settings)
     if state:
         learner.load_state_dict(state["learner"])
-        optimiser.load_state_dict(state["optimiser"])
         if average is not None:
             average.load_state_dict(state["average"])
         _restore_chance(state["chance"], accelerator)
     # Kept before it is wrapped: what looks at validation and what is written is the plain module.
     wrapped, prepared = accelerator.prepare(learner, optimiser)
+    if state:
+        # After ``prepare``, which moves Adam's counts of steps to the device, where each would be waited for.
+        optimiser.load_state_dict(state["optimiser"])
     if state and accelerator.scaler is not None and state["scaler"]:
         accelerator.scaler.load_state_dict(state["scaler"])
     kept = learner if average is None else cast(Learner, average.module)
@@ -106,8 +108,7 @@ def fit(
     while where.epoch < settings.epochs and not _over(where, settings):
         _teach(learner, frozen)
         batches = list(deal.batches(where.epoch, skip=where.step))
-        # A generator of its own, as the loader would else draw from the one that dropout draws from.
-        loader = DataLoader(data, batch_sampler=batches, num_workers=workers, generator=torch.Generator())
+        loader = _loader(data, batches, accelerator.device, workers)
         titled = f"epoch {where.epoch + 1}/{settings.epochs}"
         with progress(titled, total=deal.steps, done=where.step) as advance:
             losses: list[Tensor] = []
@@ -116,7 +117,7 @@ def fit(
                     at = where.epoch * deal.steps + where.step
                     for group, rate in zip(optimiser.param_groups, rates, strict=True):
                         group["lr"] = _rate(rate, at, deal.steps, where.factor, settings)
-                    loss = wrapped(pixels.to(accelerator.device), target.to(accelerator.device))
+                    loss = wrapped(*(part.to(accelerator.device, non_blocking=True) for part in (pixels, target)))
                     accelerator.backward(loss)
                     if accelerator.sync_gradients and settings.clip:
                         accelerator.clip_grad_norm_(learner.backbone.parameters(), settings.clip)
@@ -252,15 +253,34 @@ def _restore_chance(chance: Mapping[str, Tensor], accelerator: Accelerator) -> N
         torch.cuda.set_rng_state(chance["cuda"], accelerator.device)
 
 
-@torch.inference_mode()
-def answers(learner: Learner, data: Dataset[Any], *, batch: int, device: Any) -> tuple[Tensor, Tensor, float]:
-    """Probabilities and targets of all pictures as they are, on the CPU, and the mean loss."""
+def in_order(data: Dataset[Any], *, batch: int, device: Any, workers: int = 0) -> Iterator[tuple[Any, Any]]:
+    """All pictures as they are, in batches of pixels and targets."""
     count = len(data)  # type: ignore[arg-type]
     items = [[(number, 0) for number in range(start, min(start + batch, count))] for start in range(0, count, batch)]
+    for pixels, target in _loader(data, items, device, workers):
+        yield pixels.to(device, non_blocking=True), target.to(device, non_blocking=True)
+
+
+def _loader(data: Dataset[Any], batches: list[Any], device: Any, workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        data,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=torch.device(device).type == "cuda",
+        # Its own, as it would else draw from the one that dropout draws from.
+        generator=torch.Generator(),
+    )
+
+
+@torch.inference_mode()
+def answers(
+    learner: Learner, data: Dataset[Any], *, batch: int, device: Any, workers: int = 0
+) -> tuple[Tensor, Tensor, float]:
+    """Probabilities and targets of all pictures as they are, on the CPU, and the mean loss."""
     said, truth, total = [], [], 0.0
-    for pixels, target in DataLoader(data, batch_sampler=items, generator=torch.Generator()):
-        features = learner.features(pixels.to(device))
-        total += float(learner.objective(features, target.to(device))) * len(target)
+    for pixels, target in in_order(data, batch=batch, device=device, workers=workers):
+        features = learner.features(pixels)
+        total += float(learner.objective(features, target)) * len(target)
         said.append(learner.objective.answer(features).float().cpu())
-        truth.append(target)
-    return torch.cat(said), torch.cat(truth), total / count
+        truth.append(target.cpu())
+    return torch.cat(said), torch.cat(truth), total / len(data)  # type: ignore[arg-type]

@@ -56,8 +56,7 @@ class Angular(Objective):
         self.loss = make(num_classes=classes, embedding_size=features, margin=degrees, scale=settings.scale)
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
-        # Angles near 0 lose their digits in half precision.
-        found: Tensor = self.loss(features.float(), target)
+        found: Tensor = self.loss(features, target)
         return found
 
 
@@ -111,7 +110,10 @@ class Learner(nn.Module):
         self.objective = objective
 
     def forward(self, pixels: Tensor, target: Tensor) -> Tensor:
-        loss: Tensor = self.objective(self.features(pixels), target)
+        features = self.features(pixels)
+        # Angles and likelihoods near 0 lose their digits in half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            loss: Tensor = self.objective(features.float(), target)
         return loss
 
     def features(self, pixels: Tensor) -> Tensor:

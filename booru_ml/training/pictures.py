@@ -129,7 +129,7 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         pixels = self._read(number) if self.cache is None else self.cache[number]
         # However many processes read, and wherever a run was cut off: a picture's variation is its seed's alone.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # the CPU's alone: dropout draws from a GPU's
             varied = self.augment(pixels)
         return varied, self._target(number)
 
@@ -217,7 +217,7 @@ def tiles(samples: Sequence[Sample], side: int) -> list[Sample]:
         try:
             with Image.open(sample.path) as image:
                 width, height = image.size if image.getexif().get(ORIENTATION, 1) < 5 else image.size[::-1]
-        except (OSError, ValueError, SyntaxError):
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             width = height = 0
         corners = [(x, y) for y in range(0, height - side + 1, side) for x in range(0, width - side + 1, side)]
         found += [

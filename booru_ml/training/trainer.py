@@ -73,9 +73,14 @@ class Bench:
                 workers=self.workers,
             )
         finally:
+            self.accelerator.free_memory()  # which else remembers every network that it prepared
             if log is not None:
                 with contextlib.suppress(OSError):  # a full disk: was told of by what matters more, or will be
                     log.close()
+
+    def answers(self, learner: Learner, data: Any, settings: Settings) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """``loop.answers`` on this bench's device, read by its processes."""
+        return loop.answers(learner, data, batch=settings.batch, device=self.accelerator.device, workers=self.workers)
 
     def _log(self, run: Run) -> Events:
         with writing(run.logs):
@@ -102,7 +107,8 @@ def prepare(start: Start, samples: Sequence[Sample], task: Task, settings: Setti
     """The pictures, or, where the backbone learns nothing and they do not vary, what it sees in them."""
     given = material(samples, task, preprocess(start, settings), settings)
     if Frozen(start.model, settings.frozen).everything and settings.augment == "none":
-        return seen(given, Learner(start.model, Objective()), bench.accelerator.device)
+        learner = Learner(copy.deepcopy(start.model), Objective())  # which moves to the device
+        return seen(given, learner, bench.accelerator.device)
     return given
 
 
@@ -124,7 +130,7 @@ def teach(start: Start, given: Material, settings: Settings, bench: Bench, run: 
 
 def tested(learner: Learner, given: Material, settings: Settings, bench: Bench, part: str) -> reports.Tested:
     """Answers on the pictures of one split."""
-    said, _, _ = loop.answers(learner, given.sets[part], batch=settings.batch, device=bench.accelerator.device)
+    said, _, _ = bench.answers(learner, given.sets[part], settings)
     answers = settled(said.numpy(), given.known[part])
     return reports.Tested(given.task, given.labels, answers, given.targets[part], given.taught, given.pictures[part])
 
@@ -163,7 +169,7 @@ def _head(given: Material, settings: Settings) -> Callable[[int], Objective]:
 
 def _examiner(given: Material, settings: Settings, bench: Bench) -> loop.Examine:
     def examine(learner: Learner) -> Mapping[str, float]:
-        found = loop.answers(learner, given.sets["val"], batch=settings.batch, device=bench.accelerator.device)
+        found = bench.answers(learner, given.sets["val"], settings)
         return {"loss": found[2], **given.task.scores(found[0].numpy(), given.targets["val"], given.known["val"])}
 
     return examine

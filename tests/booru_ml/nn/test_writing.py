@@ -85,6 +85,29 @@ def test_a_head_is_added_without_touching_the_backbone(checkpoint: Path) -> None
     verify(after)
 
 
+def test_a_new_embedding_takes_what_was_measured_of_the_old_one_along(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    from booru_ml.nn import writing
+
+    monkeypatch.setattr(writing, "export", lambda _: None)
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["booru"]["recognition"] = {"picture": {"score": 0.9}}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    pin(checkpoint)
+    before = Checkpoint.load(checkpoint)
+    said, tensors = config["booru"]["heads"], load_file(checkpoint / "heads.safetensors")
+    scored = {name: one for name, one in said.items() if name == "quality"}
+    rows = [("quality", name, "meta") for name in ("poor", "rough", "fine")]
+    kept = {key: tensor for key, tensor in tensors.items() if key.startswith("quality.")}
+    assert writing.set_heads(before, scored, kept, rows).recognition == {"picture": {"score": 0.9}}
+    vector = {name: one for name, one in said.items() if name == "embedding"}
+    kept = {key: tensor for key, tensor in tensors.items() if key.startswith("embedding.")}
+    assert writing.set_heads(before, vector, kept).recognition is None
+
+
 def test_a_label_that_goes_takes_its_threshold_along(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

@@ -24,6 +24,7 @@ from booru_ml.training.objectives import Angular, Answering, Frozen, Learner
 from booru_ml.training.pictures import Deal
 from booru_ml.training.runs import Run
 from booru_ml.training.settings import Settings
+from booru_ml.training.trainer import Bench
 from booru_ml.types import Category
 
 pytestmark = pytest.mark.torch
@@ -210,6 +211,23 @@ def test_angles_of_the_own_class_shrink(kind: str) -> None:
         objective(features, target).backward()
         optimiser.step()
     assert objective(features, target).item() < first / 4
+
+
+def test_angles_keep_their_digits_under_half_precision() -> None:
+    torch.manual_seed(0)
+    learner = Learner(torch.nn.Identity(), Angular(8, 4, Settings(objective="arcface", scale=64, margin=0.5)))
+    features, target = torch.randn(32, 8), torch.arange(32) % 4
+    whole = learner(features, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert learner(features, target).item() == pytest.approx(whole.item(), rel=1e-6)
+
+
+def test_what_was_prepared_for_one_run_is_let_go() -> None:
+    bench = Bench(Accelerator(cpu=True), tensorboard=False)
+    bench.accelerator.prepare(torch.nn.Linear(2, 2))
+    with pytest.raises(AttributeError):
+        bench.fit(None, None, [(0,)] * 4, settings=QUICK, frozen=None, run=None, examine=None)  # type: ignore[arg-type]
+    assert not bench.accelerator._models
 
 
 def test_a_frozen_share_neither_learns_nor_drifts() -> None:
