@@ -44,7 +44,7 @@ class Measured(Task):
         parser.add_argument(
             "--resamples", type=positive, default=self.resamples, help="of the bootstrap; default: %(default)s"
         )
-        parser.add_argument("--threads", type=positive, default=1)
+        parser.add_argument("--threads", type=positive, default=1, help="of what is fitted on its answers")
 
     @abstractmethod
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from booru_ml.conf import config
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.survey import read_picture
@@ -98,8 +97,9 @@ def ask(
     """What these heads say of the pictures, N × D each, by the runtime that serves uploads; ``change`` alters each
     picture first."""
     from booru_ml.nn.routes import open_session
+    from booru_ml.pipeline.parts import serving
 
-    session = open_session(checkpoint, runtime=config().RUNTIME)
+    session = open_session(checkpoint, **serving())
     try:
         parts = []
         for start in track(range(0, len(samples), BATCH), f"Asking {checkpoint.name}"):

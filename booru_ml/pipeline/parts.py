@@ -18,23 +18,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def serving() -> dict[str, Any]:
+    """How uploads are looked at, as keyword arguments of ``Engine`` and ``open_session``."""
+    from booru_ml.nn.routes import choices_in
+
+    known = config()
+    return {
+        "runtime": known.RUNTIME,
+        "device": known.DEVICE,
+        "threads": known.THREADS,
+        "batch_size": known.BATCH_SIZE,
+        "choices": choices_in(known.CACHE_DIR),
+    }
+
+
 def load_engine(selection: Selection | None = None) -> Any:
     """The networks that ought to speak, warmed up. Raises ``CheckpointError`` for damaged or missing weights."""
     from threadpoolctl import threadpool_limits
 
     from booru_ml.nn.engine import Engine
-    from booru_ml.nn.routes import choices_in
 
     # NumPy's and FAISS's own threads, too: idle ones spin, and take the time of the networks and the decoders.
     threadpool_limits(config().THREADS)
-    engine = Engine(
-        (selection or registry.wanted()).load(),
-        runtime=config().RUNTIME,
-        device=config().DEVICE,
-        threads=config().THREADS,
-        batch_size=config().BATCH_SIZE,
-        choices=choices_in(config().CACHE_DIR),
-    )
+    engine = Engine((selection or registry.wanted()).load(), **serving())
     engine.warm_up()
     return engine
 

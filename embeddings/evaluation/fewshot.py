@@ -54,7 +54,7 @@ class FewShot(Task):
         parser.add_argument(
             "--looks", type=positive, default=1, help="classes joined into one, as its costumes; default: %(default)s"
         )
-        parser.add_argument("--threads", type=positive, default=1)
+        parser.add_argument("--threads", type=positive, default=1, help="of what is fitted on its answers")
 
     def ask(self, options: Options, say: Say) -> Answer:
         from booru_ml.evaluation.pictures import gather

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
-from booru_ml.conf import CHECKPOINTS, config
+from booru_ml.conf import CHECKPOINTS
 from booru_ml.disk import whole
 from booru_ml.evaluation.task import positive
 from booru_ml.management.base import BooruCommand
@@ -70,10 +70,11 @@ class Command(BooruCommand):
     def _calibrate(self, options: dict[str, Any]) -> None:
         from booru_ml.checkpoint import Checkpoint
         from booru_ml.nn.engine import Engine
+        from booru_ml.pipeline.parts import serving
         from embeddings import fitting, games
 
         checkpoint = Checkpoint.load(options["dir"])
-        engine = Engine([checkpoint], threads=config().THREADS)
+        engine = Engine([checkpoint], **serving())
         sets: dict[str, list[tuple[str, Labelled]]] = {}
         twin: float | None = None
         for folder in options["characters"]:

@@ -70,19 +70,10 @@ class Pair:
 
 
 def open_engine(checkpoints: Sequence[Checkpoint]) -> Engine:
-    from booru_ml.conf import config
     from booru_ml.nn.engine import Engine
-    from booru_ml.nn.routes import choices_in
+    from booru_ml.pipeline.parts import serving
 
-    known = config()
-    engine = Engine(
-        checkpoints,
-        runtime=known.RUNTIME,
-        device=known.DEVICE,
-        threads=known.THREADS,
-        batch_size=1,
-        choices=choices_in(known.CACHE_DIR),
-    )
+    engine = Engine(checkpoints, **serving() | {"batch_size": 1})
     engine.warm_up()
     return engine
 
