@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from booru_ml.types import Picture
 
 ROUNDS = 5
+GPU_BATCHES = 20
+"""The fewest of a round on a GPU: less is over before decoding and forwards overlap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,8 @@ def beside_bare(
     checkpoint: Checkpoint, paths: Sequence[Path], *, route: str, setting: Setting, batch_size: int, decoders: int
 ) -> dict[str, Any]:
     """Pictures per second of the bare model on a batch that stays on the device, of the engine on decoded pictures,
-    and of the engine while guarded processes decode what comes next; medians of interleaved rounds over ``paths``."""
+    and of the engine while guarded processes decode what comes next; medians of interleaved rounds of full batches,
+    for which ``paths`` are taken over and over."""
     from booru_ml.nn.engine import Engine
     from booru_ml.pipeline.images import DecoderPool, Limits
 
@@ -94,8 +97,12 @@ def beside_bare(
         )
         pool = stack.enter_context(DecoderPool(workers=decoders, limits=Limits.from_config()))
         engine.warm_up()
-        bare = _bare(checkpoint, route, device, batch_size, batches=-(-len(paths) // batch_size))
-        pictures = [picture for batch in _decoded(pool, paths, batch_size) for picture in batch]
+        batches = max(-(-len(paths) // batch_size), 1 if device == "cpu" else GPU_BATCHES)
+        count = batches * batch_size
+        bare = _bare(checkpoint, route, device, batch_size, batches=batches)
+        known = [picture for batch in _decoded(pool, paths, batch_size) for picture in batch]
+        pictures = [known[number % len(known)] for number in range(count)]
+        paths = [paths[number % len(paths)] for number in range(count)]
         ways: dict[str, Callable[[], object]] = {
             "bare_img_s": bare,
             "engine_img_s": lambda: [engine.infer(batch) for batch in _cut(pictures, batch_size)],
@@ -108,7 +115,7 @@ def beside_bare(
                 way()
                 if number:
                     spent[name].append(perf_counter() - begun)
-    speed = {name: round(len(paths) / median(values), 1) for name, values in spent.items()}
+    speed = {name: round(count / median(values), 1) for name, values in spent.items()}
     return {
         "architecture": checkpoint.architecture,
         "side": checkpoint.preprocess.width,
@@ -116,29 +123,31 @@ def beside_bare(
         "route": route,
         "batch": batch_size,
         "decoders": decoders,
-        "pictures": len(paths),
+        "pictures": count,
         **speed,
         "ratio_bare": round(speed["decode_and_engine_img_s"] / speed["bare_img_s"], 3),
     }
 
 
 def _bare(checkpoint: Checkpoint, name: str, device: str, batch_size: int, *, batches: int) -> Callable[[], None]:
-    """The same arithmetic with nothing around it: no transfers, no Python between layers but the model's own."""
+    """The same arithmetic with nothing around it: no transfers, no autocast, no Python between layers but the model's
+    own."""
     import torch
 
     from booru_ml.nn import network
 
     route = ROUTES[name]
     layout = torch.channels_last if route.channels_last else torch.contiguous_format
+    number = torch.bfloat16 if route.half else torch.float32
     net: Any = network.load(checkpoint)
-    net = net.to(device=device, memory_format=layout)
+    net = net.to(device=device, dtype=number, memory_format=layout)
     run = torch.compile(net) if route.compiled else net
     shape = (batch_size, 3, checkpoint.preprocess.height, checkpoint.preprocess.width)
-    batch: Any = torch.zeros(shape, device=device)
+    batch: Any = torch.zeros(shape, device=device, dtype=number)
     batch = batch.contiguous(memory_format=layout)
 
     def work() -> None:
-        with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=route.half):
+        with torch.inference_mode():
             for _ in range(batches):
                 run(batch)
         if device != "cpu":
@@ -150,13 +159,19 @@ def _bare(checkpoint: Checkpoint, name: str, device: str, batch_size: int, *, ba
 def _decoded(pool: DecoderPool, paths: Sequence[Path], batch_size: int) -> Iterator[list[Picture]]:
     """Batches of decoded pictures; the next two decode while one is looked at."""
     waiting: deque[list[Future[Picture]]] = deque()
-    with ExitStack() as stack:
-        for part in _cut(paths, batch_size):
-            waiting.append([pool.submit(stack.enter_context(path.open("rb"))) for path in part])
-            if len(waiting) > 2:
-                yield [future.result() for future in waiting.popleft()]
-        while waiting:
+    for part in _cut(paths, batch_size):
+        waiting.append([_submitted(pool, path) for path in part])
+        if len(waiting) > 2:
             yield [future.result() for future in waiting.popleft()]
+    while waiting:
+        yield [future.result() for future in waiting.popleft()]
+
+
+def _submitted(pool: DecoderPool, path: Path) -> Future[Picture]:
+    stream = path.open("rb")
+    future = pool.submit(stream)
+    future.add_done_callback(lambda _: stream.close())
+    return future
 
 
 def _cut(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -6,10 +6,14 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+from django.db import connections
 
 from booru_ml import broker
 from booru_ml.benchmarks import naive
@@ -132,11 +136,18 @@ def _routes(say: Callable[[str], None]) -> list[str]:
     if config().RUNTIME != "auto":
         return [config().RUNTIME]
     say("Which routes run the networks fastest here?")
+    connections.close_all()
     try:
-        return [choice.route for _, choice in probe_routes()]
+        # In a process of its own: one that has asked a GPU cannot be forked any more, as workers are.
+        with ProcessPoolExecutor(1, get_context("fork")) as apart:
+            return apart.submit(_probed).result()
     except Unavailable as error:
         say(f"The usual routes serve. {error.message}")
         return ["auto"]
+
+
+def _probed() -> list[str]:
+    return [choice.route for _, choice in probe_routes()]
 
 
 def _latencies(

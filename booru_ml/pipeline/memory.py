@@ -1,7 +1,8 @@
-"""Memory ran out: a process that met it ends soon, and another one takes its place.
+"""Memory ran out, or the GPU's context broke: a process that met it ends soon, and another one takes its place.
 
 Any library in it may have been cut off in the middle of what it sets up once, and answer nothing but errors ever after;
-a thread may be gone, a lock held for good. A new process has none of that.
+a thread may be gone, a lock held for good. A context that a GPU's error broke refuses every later call. A new process
+has none of that.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ EXIT_STATUS = os.EX_TEMPFAIL
 """Of a process that ended by itself for want of memory: another one may have enough."""
 END_SECONDS = 20
 """After which the kernel ends a process that should have ended by itself."""
-# As libpq, ONNX Runtime, C++, Python's own threads and the loader of libraries say it.
+# As libpq, CUDA and its libraries, ONNX Runtime, C++, Python's own threads and the loader of libraries say it.
 _PHRASES = (
     "out of memory",
     "failed to allocate memory",
     "bad_alloc",
     "can't start new thread",
     "failed to map segment from shared object",
+    "cuda error:",
+    "cudnn error:",
+    "cudnn_status_",
+    "cublas_status_",
 )
 
 
-def ran_out(error: BaseException | None) -> bool:
-    """Whether ``error``, or what led to it, is that there is no more memory.
+def spends(error: BaseException | None) -> bool:
+    """Whether ``error``, or what led to it, is one after which this process had better end.
 
     An interpreter without memory for its exceptions loses them, and raises ``SystemError``.
     """
@@ -48,7 +53,7 @@ def end_soon() -> None:
 
 
 def watch() -> None:
-    """Notices from now on when memory ran out where nobody looks, and ends this process soon after.
+    """Notices from now on when that happens where nobody looks, and ends this process soon after.
 
     A thread may die of it at any time. One that dies as it starts is waited for without end (CPython 3.11), whether a
     library or this project started it.
@@ -56,12 +61,12 @@ def watch() -> None:
     died, unraisable = threading.excepthook, sys.unraisablehook
 
     def of_thread(said: threading.ExceptHookArgs) -> None:
-        if ran_out(said.exc_value):
+        if spends(said.exc_value):
             end_soon()
         died(said)
 
     def of_nobody(said: sys.UnraisableHookArgs) -> None:
-        if ran_out(said.exc_value):
+        if spends(said.exc_value):
             end_soon()
         unraisable(said)
 

@@ -44,7 +44,7 @@ DATABASE_PAUSE = 2.0
 class Worker:
     """Drains job rows and never raises: what keeps it from working is logged, noted in its row and tried again.
 
-    Where that was memory, it stops after the pause instead, and ends the process if that is its own (``memory``).
+    Where that spent the process (``memory``), it stops after the pause instead, and ends it if it is its own.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Worker:
         self.stop = threading.Event()
         self.fault = ""
         self.spent = False
-        """Whether memory ran out in this process."""
+        """Whether this process had better end (``memory``)."""
         self.models = Models((lambda _: engine()) if engine else build_engine)
         self._build_decoders = decoders or build_decoders
         self._parts = contextlib.ExitStack()
@@ -99,7 +99,7 @@ class Worker:
             self._recover()
             return finished
         except Exception as error:
-            if memory.ran_out(error):
+            if memory.spends(error):
                 self._spend()
             with contextlib.suppress(MemoryError):
                 self._suffer(error)

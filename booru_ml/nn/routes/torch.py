@@ -29,6 +29,8 @@ class TorchSession(Session):
         self._layout = torch.channels_last if route.channels_last else torch.contiguous_format
         # ``Any``: torch's own stubs do not know a module's memory format.
         net: Any = network.load(checkpoint)
+        if route.half:
+            _halve(net)
         self._network: Any = net.to(device=device.torch, memory_format=self._layout)
         if route.compiled:
             # One graph for every batch: a shape of its own for each would be compiled anew in the middle of the work.
@@ -69,3 +71,10 @@ class TorchSession(Session):
     def _make_room(self, rows: int) -> None:
         super()._make_room(rows)
         self.device.release()
+
+
+def _halve(net: torch.nn.Module) -> None:
+    """Weights that autocast would round to bfloat16 anew in every forward are rounded once."""
+    for module in net.modules():
+        if type(module) in (torch.nn.Linear, torch.nn.Conv2d):  # what is derived from them may do sums with its weights
+            module.to(torch.bfloat16)

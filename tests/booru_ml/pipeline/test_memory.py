@@ -28,16 +28,19 @@ def caused(by: BaseException) -> WorkerFault:
         RuntimeError("std::bad_alloc"),
         SystemError("error return without exception set"),
         ImportError("_bounded_integers.so: failed to map segment from shared object"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
     ],
 )
-def test_want_of_memory_is_known_behind_other_errors(error):
-    assert memory.ran_out(error)
-    assert memory.ran_out(caused(error))
+def test_what_spends_a_process_is_known_behind_other_errors(error):
+    assert memory.spends(error)
+    assert memory.spends(caused(error))
 
 
 @pytest.mark.parametrize("error", [None, OSError(28, "No space left on device"), KeyError("en-us"), ValueError()])
 def test_other_errors_are_something_else(error):
-    assert not memory.ran_out(error)
+    assert not memory.spends(error)
 
 
 PROGRAM = """
