@@ -65,8 +65,7 @@ class ModelBoard:
         return known if len(known) <= KEY_LENGTH else hashlib.sha256(known.encode()).hexdigest()
 
     def uploader_id(self, post: Any) -> Any:
-        name = self._fields.get("uploader")
-        return getattr(post, self._meta.get_field(name).attname) if name else None
+        return self._value(post, "uploader")
 
     def open_picture(self, post_id: Any) -> BinaryIO:
         found = _picture(self._posts.db, self._model, self._fields["picture"]).rows(**{self._meta.pk.name: post_id})
@@ -205,8 +204,9 @@ class ModelBoard:
         )
 
     def _value(self, post: Any, role: str) -> Any:
+        """What the column holds: of a foreign key the key itself, without a query."""
         name = self._fields.get(role)
-        return getattr(post, name) if name else None
+        return getattr(post, self._meta.get_field(name).attname) if name else None
 
     def _url(self, picture: Any) -> str:
         if not picture:
