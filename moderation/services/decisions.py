@@ -55,10 +55,12 @@ def _decide(
 ) -> Decision:
     user = moderator(actor)
     to_state = states.TRANSITIONS[states.OPEN, verb]
-    # Suggestions before the case, as the worker writes them: one order of locks, so nobody waits in a circle.
+    # Suggestions, then the post, then the case, as the worker writes them: one order of locks, so nobody waits in a
+    # circle. What was written to the post in vain is rolled back.
     if suggestion_ids:
         tagging.hold(suggestion_ids=suggestion_ids)
     accepted = [tagging.accept(suggestion_id=pk, actor=actor) for pk in dict.fromkeys(suggestion_ids)]
+    delta: dict[str, Any] = _set_status(find(case_id).post_id, states.POST_STATUS[verb])
     rows = Case.objects.filter(pk=case_id, state=states.OPEN).free_for(user.pk)
     if version is not None:
         rows = rows.filter(version=version)
@@ -74,8 +76,7 @@ def _decide(
     case = find(case_id)
     if any(item.suggestion.post_id != case.post_id for item in accepted):
         raise InvalidInput("A suggestion that was to be accepted belongs to another post.")
-    delta: dict[str, Any] = {
-        **_set_status(case.post_id, states.POST_STATUS[verb]),
+    delta |= {
         "reasons": sorted(Flag.objects.filter(post_id=case.post_id, active=True).values_list("reason", flat=True)),
         "sha256": case.analysis.get("sha256", ""),
     }
@@ -111,6 +112,7 @@ def undo(*, decision_id: int, actor: Actor, note: str = "") -> Decision:
     taken_back = [_take_back(pk, actor) for pk in reversed(decision.delta.get("tag_decisions", ()))]
     back_to = states.TRANSITIONS[decision.to_state, states.UNDO]
     untouched = case.state == decision.to_state and is_last(decision)
+    delta: dict[str, Any] = _restore_status(case.post_id, decision.delta) if untouched else {}
     changed = untouched and Case.objects.filter(pk=case.pk, version=case.version, state=decision.to_state).update(
         state=back_to,
         version=F("version") + 1,
@@ -120,7 +122,11 @@ def undo(*, decision_id: int, actor: Actor, note: str = "") -> Decision:
     )
     if not changed:
         raise _undo_refusal(decision)
-    delta: dict[str, Any] = _restore_status(case.post_id, decision.delta)
+    if delta["status_before"] != decision.delta["status_after"]:
+        raise StaleState(
+            f"The post became “{delta['status_before']}” on the board since; undoing would overwrite that.",
+            status=delta["status_before"],
+        )
     if taken_back:
         delta["tag_decisions"] = [pk for pk in taken_back if pk is not None]
     return Decision.objects.create(
@@ -153,13 +159,7 @@ def _restore_status(post_id: Any, delta: Mapping[str, Any]) -> dict[str, str]:
     before, after = delta["status_before"], delta["status_after"]
     if before == after:
         return {"status_before": after, "status_after": before}
-    restored = _set_status(post_id, before)
-    if restored["status_before"] != after:
-        raise StaleState(
-            f"The post became “{restored['status_before']}” on the board since; undoing would overwrite that.",
-            status=restored["status_before"],
-        )
-    return restored
+    return _set_status(post_id, before)
 
 
 def _take_back(tag_decision_id: int, actor: Actor) -> int | None:

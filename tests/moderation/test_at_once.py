@@ -4,13 +4,13 @@ from threading import Event
 from time import sleep
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from booru_ml.errors import StaleState
 from deploy.demo.board.models import Post
 from moderation import services
 from moderation.models import Case, Decision
-from tagging import board
+from tagging import automatic, board
 from tagging import services as tagging
 from tagging.models import Suggestion
 from tests.people import user
@@ -18,6 +18,27 @@ from tests.threads import together
 
 from .cases import status, suggest
 from .findings import PHOTO, analysis
+
+
+@pytest.fixture
+def row_locks() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs row locks")
+
+
+@pytest.fixture
+def post_locked(row_locks, monkeypatch) -> Event:
+    """Set when an approval has written a suggestion: the post is locked, and the case not yet for a moment."""
+    locked, write = Event(), board.write
+
+    def slowly(row: Suggestion):
+        delta = write(row)
+        locked.set()
+        sleep(0.3)
+        return delta
+
+    monkeypatch.setattr(board, "write", slowly)
+    return locked
 
 
 @pytest.mark.django_db(transaction=True)
@@ -78,30 +99,71 @@ def test_an_analysis_and_a_decision_at_once_leave_a_case_that_makes_sense(case) 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_an_approval_with_several_suggestions_and_a_decision_on_one_do_not_wait_in_a_circle(
-    case, moderator, monkeypatch
+    case, moderator, post_locked
 ) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("needs row locks")
     opened = case(PHOTO)
     hat, smile = suggest(opened, "hat"), suggest(opened, "smile")
-    written, write = Event(), board.write
-
-    def slowly(row: Suggestion):
-        delta = write(row)  # from here on the post is locked
-        written.set()
-        sleep(0.3)
-        return delta
-
-    monkeypatch.setattr(board, "write", slowly)
 
     def approve():
         return services.approve(case_id=opened.pk, actor=moderator, suggestion_ids=[hat.pk, smile.pk])
 
     def accept_one():
-        assert written.wait(10)
+        assert post_locked.wait(10)
         return tagging.accept(suggestion_id=smile.pk, actor=opened.post.uploader)
 
     approved, late = together(approve, accept_one)
     assert approved.to_state == "approved"
     assert isinstance(late, StaleState)
     assert set(Post.objects.get(pk=opened.post_id).tags.values_list("name", flat=True)) == {"hat", "smile"}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_an_approval_with_suggestions_and_a_rejection_do_not_wait_in_a_circle(
+    case, moderator, colleague, post_locked
+) -> None:
+    opened = case(PHOTO)
+    hat = suggest(opened, "hat")
+
+    def approve():
+        return services.approve(case_id=opened.pk, actor=moderator, suggestion_ids=[hat.pk])
+
+    def reject():
+        assert post_locked.wait(10)
+        return services.reject(case_id=opened.pk, actor=colleague)
+
+    approved, late = together(approve, reject)
+    assert approved.to_state == "approved"
+    assert isinstance(late, StaleState)
+    assert status(opened) == "active"
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("verb", ["reject", "undo"])
+def test_a_worker_that_applies_tags_and_a_moderator_do_not_wait_in_a_circle(
+    case, moderator, colleague, settings, row_locks, verb
+) -> None:
+    settings.BOORU_ML = {**settings.BOORU_ML, "AUTO_APPLY": True, "AUTO_APPLY_THRESHOLDS": {"general": 0.5}}
+    opened = case(PHOTO)
+    suggest(opened, "hat")
+    decision = services.reject(case_id=opened.pk, actor=moderator) if verb == "undo" else None
+    again = [analysis(opened.post_id, PHOTO, sha256=opened.analysis["sha256"])]
+    locked = Event()
+
+    def work():
+        with transaction.atomic():  # the sinks run in one transaction
+            assert automatic.apply([opened.post_id]) == 1  # from here on the post is locked
+            locked.set()
+            sleep(0.3)
+            services.triage(again)
+
+    def decide():
+        assert locked.wait(10)
+        if decision:
+            return services.undo(decision_id=decision.pk, actor=colleague)
+        return services.reject(case_id=opened.pk, actor=colleague)
+
+    _, decided = together(work, decide)
+    assert decided.verb == verb
+    assert status(opened) == ("deleted" if verb == "reject" else "pending")
