@@ -25,7 +25,7 @@ from django.utils.safestring import SafeString
 
 from booru_ml.errors import BooruError
 from embeddings import selectors, services
-from embeddings.models import Subject, Support
+from embeddings.models import Subject
 from embeddings.search_admin import FindAdmin  # noqa: F401 - registers itself
 from embeddings.subject_admin import SubjectPages
 from embeddings.types import SupportRef
@@ -90,59 +90,9 @@ class SubjectForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
-class SupportInline(admin.TabularInline):  # type: ignore[type-arg]
-    model = Support
-    fields = ("picture", "kind", "number", "positive", "learned", "is_live", "added_by", "added_at")
-    readonly_fields = fields
-    extra = 0
-    verbose_name_plural = "support pictures"
-    template = "admin/edit_inline/tabular.html"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Support]:
-        self.request = request
-        self.views: dict[int, selectors.SupportView] | None = None
-        return super().get_queryset(request).select_related("added_by").order_by("-positive", "-id")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_look(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_enrol(request)
-
-    @admin.display(description="picture")
-    def picture(self, row: Support) -> SafeString | str:
-        view = self._view(row)
-        if view is None:
-            return f"post {row.post_id}"
-        return format_html(
-            '<a href="{}"><img src="{}" alt="post {}" loading="lazy" height="96"></a>',
-            view.url,
-            view.thumbnail_url,
-            row.post_id,
-        )
-
-    @admin.display(description="compared", boolean=True)
-    def is_live(self, row: Support) -> bool:
-        view = self._view(row)
-        return bool(view and view.live)
-
-    def _view(self, row: Support) -> selectors.SupportView | None:
-        if self.views is None:
-            rows = selectors.supports(row.subject_id)
-            self.views = {view.id: view for view in selectors.support_views(rows, viewer=self.request.user)}
-        return self.views.get(row.pk)
-
-
 @admin.register(Subject)
 class SubjectAdmin(SubjectPages, admin.ModelAdmin):  # type: ignore[type-arg]
     form = SubjectForm
-    inlines = [SupportInline]
     list_display = ["name", "category", "enabled", "pictures", "not_pictures", "health", "created_by", "created_at"]
     list_filter = ["category", "enabled"]
     search_fields = ["name"]
@@ -173,9 +123,6 @@ class SubjectAdmin(SubjectPages, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["category"] if obj else []
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        return [SupportInline] if obj else []
-
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
@@ -204,11 +151,6 @@ class SubjectAdmin(SubjectPages, admin.ModelAdmin):  # type: ignore[type-arg]
             obj.refresh_from_db()
         if wanted["show_not"]:
             services.add_support(subject_id=obj.pk, posts=wanted["show_not"], positive=False, actor=request.user)
-
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        formset.save(commit=False)
-        for support in formset.deleted_objects:
-            services.remove_support(support_id=support.pk, actor=request.user)
 
     def delete_model(self, request: HttpRequest, obj: Subject) -> None:
         services.withdraw(subject_id=obj.pk, actor=request.user)
