@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -26,14 +26,13 @@ class DecisionAdmin(ReadOnly, ModelAdmin):
     list_filter = ("verb", ("actor", admin.RelatedOnlyFieldListFilter))
     list_display_links = ("created_at",)
     list_select_related = ("actor", "case", "undone_by")
-    search_fields = ("actor__username__exact", "note")
     fields = ("created_at", "by", "what", "post_and_case", "from_state", "to_state", "note", "delta", "taken_back")
     date_hierarchy = "created_at"
     actions = None
     show_full_result_count = False
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
-        return super().get_queryset(request).select_related("actor", "case", "undone_by")
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (f"actor__{get_user_model().USERNAME_FIELD}__exact", "note")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return may_view(request.user)
