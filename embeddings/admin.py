@@ -10,7 +10,6 @@ A host may offer enrolment from its own list of posts::
 
 from __future__ import annotations
 
-import re
 from functools import reduce
 from typing import Any
 from urllib.parse import urlencode
@@ -27,10 +26,9 @@ from booru_ml.errors import BooruError
 from embeddings import selectors, services
 from embeddings.models import Subject
 from embeddings.search_admin import FindAdmin  # noqa: F401 - registers itself
+from embeddings.services.references import MOST_POSTS
 from embeddings.subject_admin import SubjectPages
 from embeddings.types import SupportRef
-
-MOST_POSTS = 200
 
 
 @admin.action(description="Enrol as a character or artist…")
@@ -67,13 +65,13 @@ class SubjectForm(forms.ModelForm):  # type: ignore[type-arg]
         except BooruError as error:
             raise forms.ValidationError(error.message) from error
 
-    def clean_show(self) -> list[SupportRef]:
+    def clean_show(self) -> tuple[SupportRef, ...]:
         found = _refs(self.cleaned_data["show"])
         if not found and not self.instance.pk:
             raise forms.ValidationError("Name at least one post that shows it.")
         return found
 
-    def clean_show_not(self) -> list[SupportRef]:
+    def clean_show_not(self) -> tuple[SupportRef, ...]:
         return _refs(self.cleaned_data["show_not"])
 
     def clean(self) -> dict[str, Any]:
@@ -209,12 +207,8 @@ def _may_look(request: HttpRequest) -> bool:
     return _may_enrol(request) or bool(request.user.has_perm("booru_embeddings.view_subject"))
 
 
-def _refs(text: str) -> list[SupportRef]:
-    """``12 13, 14:0`` as supports. Raises ``ValidationError``."""
-    items = re.split(r"[\s,]+", text.strip()) if text.strip() else []
-    if len(items) > MOST_POSTS:
-        raise forms.ValidationError(f"At most {MOST_POSTS} pictures at once.")
+def _refs(text: str) -> tuple[SupportRef, ...]:
     try:
-        return [services.parse_reference(item) for item in items]
+        return services.parse_references(text)
     except BooruError as error:
         raise forms.ValidationError(error.message) from error

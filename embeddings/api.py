@@ -15,9 +15,8 @@ from booru_ml.http import ApiView, Cursor, Pages, StrictSerializer, post_key, re
 from booru_ml.openapi import extend_schema
 from embeddings import selectors, services
 from embeddings.models import Subject, Support, Vector
+from embeddings.services.references import MOST_POSTS
 from embeddings.types import SupportRef
-
-MOST_POSTS = 200
 
 
 class SupportRefSerializer(StrictSerializer):

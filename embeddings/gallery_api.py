@@ -12,8 +12,9 @@ from booru_ml.fields import FaceBoxSerializer, Moment, PostKeyField, Username
 from booru_ml.http import ApiView, Cursor, Nothing, StrictSerializer, read_body, read_query, requires
 from booru_ml.openapi import extend_schema
 from embeddings import selectors, services
-from embeddings.api import MOST_POSTS, EnrolView, SubjectSerializer, SupportRefSerializer, refs
+from embeddings.api import EnrolView, SubjectSerializer, SupportRefSerializer, refs
 from embeddings.models import Change, Subject
+from embeddings.services.references import MOST_POSTS
 
 KEY: dict[str, Any] = {"min_value": 1, "max_value": 2**63 - 1}
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
-from booru_ml.errors import InvalidInput, NotPermitted
+from booru_ml.errors import NotPermitted
 from embeddings import services as embeddings
 from embeddings.selectors import ENROL
 from embeddings.types import Preview, SupportRef
 from tagging import sweeps
 from tagging.models import Sweep
-
-MOST_POSTS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +73,6 @@ def _named(wish: Wish, actor: Any) -> int:
     return int(embeddings.enrol(name=wish.name, category=wish.category, posts=wish.show, actor=actor).pk)
 
 
-def parse(text: str) -> tuple[SupportRef, ...]:
-    """``12 13, 14:0`` as pictures, each once. Raises ``InvalidInput``."""
-    items = re.split(r"[\s,]+", text.strip()) if text.strip() else []
-    if len(items) > MOST_POSTS:
-        raise InvalidInput(f"At most {MOST_POSTS} pictures at once.")
-    return tuple(dict.fromkeys(embeddings.parse_reference(item) for item in items))
-
-
 def written(posts: Sequence[SupportRef]) -> str:
-    """The opposite of ``parse``."""
+    """The opposite of ``embeddings.services.parse_references``."""
     return " ".join(f"{item.post_id}:{item.number}" if item.kind == "face" else str(item.post_id) for item in posts)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from booru_ml.errors import BooruError, InvalidInput
 from embeddings import selectors
+from embeddings import services as embeddings
 from embeddings.subject_admin import EnrolOnly
 from tagging import enrolments, sweeps
 from tagging.enrolments import Wish
@@ -137,8 +138,8 @@ def read(form: QueryDict) -> Wish:
         subject_id=_number(form.get("subject")),
         name=form.get("name", ""),
         category=form.get("category") or "character",
-        show=enrolments.parse(form.get("show", "")),
-        show_not=enrolments.parse(f"{form.get('show_not', '')} {wrong}"),
+        show=embeddings.parse_references(form.get("show", "")),
+        show_not=embeddings.parse_references(f"{form.get('show_not', '')} {wrong}"),
         without=tuple(key for text in form.getlist("without") if (key := _number(text)) is not None),
         merged_id=_number(form.get("merged")),
     )

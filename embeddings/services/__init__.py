@@ -6,7 +6,7 @@ from embeddings.services.dry_run import preview
 from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
 from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
-from embeddings.services.references import clean_name, named, parse_reference, speaking
+from embeddings.services.references import clean_name, named, parse_reference, parse_references, speaking
 from embeddings.services.search import find_by_picture
 from embeddings.services.subjects import (
     add_support,
@@ -35,6 +35,7 @@ __all__ = [
     "near",
     "near_each",
     "parse_reference",
+    "parse_references",
     "preview",
     "recognise",
     "recognise_all",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.http import post_key
 from embeddings.models import Subject, Vector
 from embeddings.types import SupportRef
+
+MOST_POSTS = 200
+"""The most pictures that one form or request may name."""
 
 
 def clean_name(name: str) -> str:
@@ -57,6 +61,14 @@ def parse_reference(text: str) -> SupportRef:
     except NotFound:
         raise InvalidInput(f"{post[:60]} is no post id of this board.") from None
     return SupportRef(key, "face" if colon else "picture", int(number or 0))
+
+
+def parse_references(text: str) -> tuple[SupportRef, ...]:
+    """``12 13, 14:0`` as pictures, each once. Raises ``InvalidInput``."""
+    items = re.split(r"[\s,]+", text.strip()) if text.strip() else []
+    if len(items) > MOST_POSTS:
+        raise InvalidInput(f"At most {MOST_POSTS} pictures at once.")
+    return tuple(dict.fromkeys(parse_reference(item) for item in items))
 
 
 def speaking(posts: Sequence[SupportRef], *, category: str) -> list[SupportRef]:

@@ -21,7 +21,6 @@ from embeddings.selectors import ENROL
 from moderation import services, states
 from moderation.models import Case, Flag
 from moderation.permissions import may_decide, may_view
-from tagging import enrolments
 from tagging import services as tagging
 
 PREFIX = "booru_moderation_case"
@@ -155,7 +154,7 @@ class VerbViews:
         if not request.user.has_perm(ENROL):
             raise PermissionDenied("The permission to enrol characters and artists is missing.")
         with Shown(request):
-            chosen = enrolments.parse(request.POST.get("show", ""))
+            chosen = embeddings.parse_references(request.POST.get("show", ""))
             if {item.post_id for item in chosen} != set(
                 Case.objects.filter(pk=case_id).values_list("post_id", flat=True)
             ):
