@@ -72,7 +72,7 @@ def items(cases: Iterable[Case]) -> tuple[QueueItem, ...]:
     facts = host().facts({*post_ids, *(post_id for found in near.values() for post_id, _ in found)})
     flags = _flags(post_ids)
     suggestions = suggestions_of(post_ids)
-    faces = _faces(post_ids, suggestions)
+    faces = faces_of(post_ids, suggestions)
     decisions = history.of_cases(cases)
     uploaders = _usernames(facts[post_id].uploader_id for post_id in post_ids if post_id in facts)
     now = timezone.now()
@@ -101,6 +101,28 @@ def items(cases: Iterable[Case]) -> tuple[QueueItem, ...]:
         for case in cases
         if case.post_id in facts
     )
+
+
+def faces_of(
+    post_ids: Sequence[Any], suggestions: Mapping[Any, Sequence[SuggestionView]]
+) -> dict[Any, tuple[FaceView, ...]]:
+    """Faces of the newest analysis by post, left to right, with the characters that were recognised in them."""
+    rows: dict[Any, list[Vector]] = defaultdict(list)
+    vectors = Vector.objects.filter(post_id__in=post_ids, kind=Vector.Kind.FACE).defer("data").order_by("-pk")
+    for row in vectors:
+        if not rows[row.post_id] or rows[row.post_id][0].model_version == row.model_version:
+            rows[row.post_id].append(row)
+    found = {}
+    for post_id in post_ids:
+        boxed = [view for view in suggestions[post_id] if view.box]
+        faces = []
+        for row in sorted(rows[post_id], key=lambda row: row.number):
+            if box := box_of(row.box):
+                names = tuple((v.name, v.score, v.state) for v in boxed if v.box and _same(v.box, box))
+                score = float((row.box or {}).get("score", 0.0))
+                faces.append(FaceView(number=row.number, box=box, score=score, names=names))
+        found[post_id] = tuple(faces)
+    return found
 
 
 def _holder(case: Case, now: datetime) -> dict[str, Any]:
@@ -148,28 +170,6 @@ def _ratings(case: Case, facts: PostFacts) -> tuple[RatingShare, ...]:
 def _small_heads(case: Case) -> dict[str, dict[str, float]]:
     scores: Mapping[str, Sequence[tuple[str, float]]] = case.analysis.get("scores", {})
     return {head: dict(scores[head]) for head in ("medium", "quality") if head in scores}
-
-
-def _faces(
-    post_ids: Sequence[Any], suggestions: Mapping[Any, Sequence[SuggestionView]]
-) -> dict[Any, tuple[FaceView, ...]]:
-    """Faces of the newest analysis, with the characters that were recognised in them."""
-    rows: dict[Any, list[Vector]] = defaultdict(list)
-    vectors = Vector.objects.filter(post_id__in=post_ids, kind=Vector.Kind.FACE).defer("data").order_by("-pk")
-    for row in vectors:
-        if not rows[row.post_id] or rows[row.post_id][0].model_version == row.model_version:
-            rows[row.post_id].append(row)
-    found = {}
-    for post_id in post_ids:
-        boxed = [view for view in suggestions[post_id] if view.box]
-        faces = []
-        for row in sorted(rows[post_id], key=lambda row: row.number):
-            if box := box_of(row.box):
-                names = tuple((v.name, v.score, v.state) for v in boxed if v.box and _same(v.box, box))
-                score = float((row.box or {}).get("score", 0.0))
-                faces.append(FaceView(number=row.number, box=box, score=score, names=names))
-        found[post_id] = tuple(faces)
-    return found
 
 
 def _same(one: Any, other: Any, tolerance: float = 0.005) -> bool:

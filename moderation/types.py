@@ -42,6 +42,11 @@ class FaceView:
     score: float
     names: tuple[tuple[str, float, str], ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The likeliest name that nobody rejected; empty where there is none."""
+        return next((name for name, _, state in self.names if state != "rejected"), "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeighbourView:

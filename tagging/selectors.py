@@ -63,6 +63,7 @@ class SuggestionView:
     scored_at: datetime
     decision_id: int | None = None
     decided_by: str | None = None
+    decided_by_id: Any = None
     decided_at: datetime | None = None
 
 
@@ -133,6 +134,7 @@ def _view(row: Suggestion, facts: PostFacts | None, decision: TagDecision | None
         scored_at=row.scored_at,
         decision_id=decision.pk if decision else None,
         decided_by=username(decision.actor) if decision else None,
+        decided_by_id=decision.actor_id if decision else None,
         decided_at=decision.created_at if decision else None,
     )
 

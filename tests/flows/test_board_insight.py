@@ -140,6 +140,17 @@ def test_faces_are_drawn_with_the_names_they_got(client: Client, row: Post) -> N
     assert "<i>rei" not in text
 
 
+def test_a_face_that_begins_where_another_does_has_its_own_name(client: Client, row: Post) -> None:
+    for number, (name, side) in enumerate((("rei", 0.5), ("asuka", 0.25))):
+        box = {"x": 0.25, "y": 0.25, "width": side, "height": side}
+        Vector.objects.create(
+            post=row, kind="face", number=number, box=box, model_version="m@1", data=encode(np.ones(4, np.float32) / 2)
+        )
+        suggest(row, name, score=0.9 - number / 10, box=list(box.values()), kind="prototype", face=number)
+    text = page(client, row)
+    assert [text.count(f'data-name="{name}"') for name in ("rei", "asuka")] == [1, 1]
+
+
 def test_posts_that_look_alike_are_shown_but_no_deleted_ones(client: Client, row: Post, ann) -> None:
     others = [post(ann), post(ann, status="deleted"), post(ann)]
     for angle, item in zip((0.0, 0.1, 0.1, 1.5), (row, *others), strict=True):
