@@ -1,8 +1,8 @@
 """The ground that every API view stands on, whatever the host wrote into ``REST_FRAMEWORK``.
 
-A view inherits ``ApiView`` (or ``ApiMixin`` beside one of REST framework's generics), names its rights with
-``requires("app.permission")``, reads bodies with ``read_body`` and query strings with ``read_query``, and raises
-children of ``BooruError``. Everything that goes wrong is answered as ``{"code", "message", "extra"}``.
+A view inherits ``ApiView``, names its rights with ``requires("app.permission")``, reads bodies with ``read_body`` and
+query strings with ``read_query``, and raises children of ``BooruError``. Everything that goes wrong is answered as
+``{"code", "message", "extra"}``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from booru_ml.conf import config, post_model
-from booru_ml.errors import InvalidInput, NotFound, NotPermitted
+from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.openapi import ProblemSchema
 
 # Only what REST framework reads through ``view.settings``; the host's own settings stay out.
@@ -55,12 +55,6 @@ def requires(permission: str, *, safe: bool = True) -> type[permissions.BasePerm
             return bool(request.user.has_perm(permission))
 
     return Requires
-
-
-def require(allowed: bool, message: str) -> None:
-    """Object rules are plain functions; this turns their "no" into a 403 with a sentence."""
-    if not allowed:
-        raise NotPermitted(message)
 
 
 class RateThrottle(SimpleRateThrottle):
@@ -105,9 +99,9 @@ class Negotiation(DefaultContentNegotiation):
     settings = _SETTINGS
 
 
-class ApiMixin:
-    """Put before any REST framework view; each policy is named here so that the host's defaults never leak in."""
-
+# One address, one class, one method per verb. Each policy is named here so that the host's defaults never leak in. No
+# docstring: it would stand for the views' own.
+class ApiView(APIView):
     settings = _SETTINGS
     permission_classes: Any = (permissions.IsAuthenticated,)
     throttle_classes: Any = (UserThrottle, AnonThrottle)
@@ -127,14 +121,10 @@ class ApiMixin:
         return [authentication.TokenAuthentication(), session]
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        answer: Response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+        answer: Response = super().finalize_response(request, response, *args, **kwargs)
         answer.headers.setdefault("Cache-Control", "private, no-store")
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
-
-
-# The usual base: one address, one class, one method per verb. Its docstring would stand for the views' own.
-class ApiView(ApiMixin, APIView): ...
 
 
 class NotFoundView(ApiView):
@@ -150,9 +140,9 @@ class NotFoundView(ApiView):
 # --- Bodies, queries, pages --------------------------------------------------------------------------------------
 
 
-class Strict(serializers.Serializer[Any]):
-    """Refuses what it does not know and what it does not let anyone write, instead of dropping it silently."""
-
+# Base of every body and query: refuses what it does not know and what it does not let anyone write, instead of dropping
+# it silently. No docstring, for the same reason as above.
+class StrictSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
             wrong: dict[str, list[exceptions.ErrorDetail]] = {}
@@ -167,10 +157,6 @@ class Strict(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class StrictSerializer(Strict):
-    """Base of every body and query of ours; mix ``Strict`` into a ``ModelSerializer`` for the same."""
-
-
 class Nothing(StrictSerializer):
     """The body of a verb that takes none."""
 
@@ -182,7 +168,7 @@ def read_body(request: Request, serializer: type[serializers.BaseSerializer[Any]
     return reader.validated_data
 
 
-def read_query(request: Request, serializer: type[Strict]) -> Any:
+def read_query(request: Request, serializer: type[StrictSerializer]) -> Any:
     """The validated query string without the paging keys, or 400: a mistyped filter must not return everything."""
     paging = {"page", "page_size", "cursor"}
     query = {key: value for key, value in request.query_params.items() if key not in paging}
@@ -244,17 +230,14 @@ class Cursor(pagination.CursorPagination):
 
 
 __all__ = [
-    "ApiMixin",
     "ApiView",
     "Cursor",
     "NotFoundView",
     "Nothing",
     "Pages",
-    "Strict",
     "StrictSerializer",
     "post_key",
     "read_body",
     "read_query",
-    "require",
     "requires",
 ]

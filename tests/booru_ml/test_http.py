@@ -13,9 +13,9 @@ from rest_framework import serializers
 from rest_framework.authtoken.models import Token
 from rest_framework.response import Response
 
-from booru_ml.errors import NotFound, StaleState, Unavailable
+from booru_ml.errors import NotFound, NotPermitted, StaleState, Unavailable
 from booru_ml.fields import PostKeyField
-from booru_ml.http import ApiView, NotFoundView, StrictSerializer, post_key, read_body, read_query, require, requires
+from booru_ml.http import ApiView, NotFoundView, StrictSerializer, post_key, read_body, read_query, requires
 from tests.people import client_of
 
 FAULTS = {
@@ -67,7 +67,7 @@ class Moderators(ApiView):
         return Response({})
 
     def post(self, request):
-        require(False, "Not on a Sunday.")
+        raise NotPermitted("Not on a Sunday.")
 
 
 urlpatterns = [

@@ -5,7 +5,7 @@ from django.urls import path
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 
-from booru_ml.http import ApiMixin, Cursor, Pages
+from booru_ml.http import ApiView, Cursor, Pages
 from deploy.demo.board.models import Tag
 from tests.people import client_of, user
 
@@ -16,7 +16,7 @@ class TagSerializer(serializers.ModelSerializer):
         fields = ["id", "name"]
 
 
-class Numbered(ApiMixin, ListAPIView):
+class Numbered(ApiView, ListAPIView):
     queryset = Tag.objects.order_by("id")
     serializer_class = TagSerializer
     pagination_class = Pages
