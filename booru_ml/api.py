@@ -70,9 +70,7 @@ class JobsView(ApiView):
         if "priority" in query:
             query["priority"] = NUMBERS[query["priority"]]
         jobs = AnalysisJob.objects.filter(**query)
-        pages = Cursor()
-        rows = pages.paginate_queryset(jobs, request, self)
-        return pages.get_paginated_response(JobSerializer(rows, many=True, context={"insider": insider}).data)
+        return self.page(jobs, JobSerializer, insider=insider)
 
 
 class RerunView(ApiView):

@@ -1,13 +1,13 @@
 """The ground that every API view stands on, whatever the host wrote into ``REST_FRAMEWORK``.
 
 A view inherits ``ApiView``, names its rights with ``requires("app.permission")``, reads bodies with ``read_body`` and
-query strings with ``read_query``, and raises children of ``BooruError``. Everything that goes wrong is answered as
-``{"code", "message", "extra"}``.
+query strings with ``read_query``, answers lists with ``page``, and raises children of ``BooruError``. Everything that
+goes wrong is answered as ``{"code", "message", "extra"}``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from django.apps import apps
@@ -111,6 +111,7 @@ class ApiView(APIView):
     metadata_class: Any = None
     versioning_class: Any = None
     filter_backends: Any = ()
+    pagination_class: Any = None
     schema: Any = ProblemSchema()
 
     def get_authenticators(self) -> list[authentication.BaseAuthentication]:
@@ -124,6 +125,21 @@ class ApiView(APIView):
         answer: Response = super().finalize_response(request, response, *args, **kwargs)
         answer.headers.setdefault("Cache-Control", "private, no-store")
         answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+
+    def page(
+        self,
+        rows: Any,
+        serializer: type[serializers.BaseSerializer[Any]],
+        *,
+        views: Callable[[list[Any]], Any] = list,
+        **context: Any,
+    ) -> Response:
+        """A page of ``rows`` by ``pagination_class``; ``views`` makes what is shown of the rows on it, and
+        ``context`` is the serializer's."""
+        pages = self.pagination_class()
+        shown = views(pages.paginate_queryset(rows, self.request, self))
+        answer: Response = pages.get_paginated_response(serializer(shown, many=True, context=context).data)
         return answer
 
 
@@ -227,17 +243,3 @@ class Cursor(pagination.CursorPagination):
             return super().paginate_queryset(queryset, request, view)
         except (ValueError, TypeError, OverflowError, ValidationError):
             raise NotFound("This cursor is damaged; start from the first page.") from None
-
-
-__all__ = [
-    "ApiView",
-    "Cursor",
-    "NotFoundView",
-    "Nothing",
-    "Pages",
-    "StrictSerializer",
-    "post_key",
-    "read_body",
-    "read_query",
-    "requires",
-]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from rest_framework import serializers
@@ -110,16 +111,14 @@ class EnrolView(ApiView):
 
 
 class SubjectsView(EnrolView):
-    pagination_class: Any = Pages
+    pagination_class = Pages
 
     @extend_schema(parameters=[SubjectQuery], responses=SubjectSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Who can be recognised, by name."""
         query = read_query(request, SubjectQuery)
         rows = selectors.subjects(category=self.category, search=query.get("search", ""), enabled=query.get("enabled"))
-        pages = Pages()
-        page = pages.paginate_queryset(rows, request, self)
-        return pages.get_paginated_response(SubjectSerializer(page, many=True).data)
+        return self.page(rows, SubjectSerializer)
 
     @extend_schema(request=EnrolSerializer, responses={201: SubjectSerializer})
     def post(self, request: Request) -> Response:
@@ -160,16 +159,14 @@ class SubjectView(EnrolView):
 
 
 class SupportsView(EnrolView):
-    pagination_class: Any = Cursor
+    pagination_class = Cursor
 
     @extend_schema(responses=SupportSerializer(many=True))
     def get(self, request: Request, subject_id: int) -> Response:
         """The pictures that it is known by, the latest first."""
         found = selectors.subject(subject_id, category=self.category)
-        pages = Cursor()
-        rows = pages.paginate_queryset(selectors.supports(found.pk), request, self) or []
-        views = selectors.support_views(rows, viewer=request.user)
-        return pages.get_paginated_response(SupportSerializer(views, many=True).data)
+        views = partial(selectors.support_views, viewer=request.user)
+        return self.page(selectors.supports(found.pk), SupportSerializer, views=views)
 
     @extend_schema(request=AddSupportSerializer, responses={201: SupportSerializer(many=True)})
     def post(self, request: Request, subject_id: int) -> Response:

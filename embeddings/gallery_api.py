@@ -178,15 +178,13 @@ class SplitView(EnrolView):
 
 class ChangesView(ApiView):
     permission_classes = (requires(selectors.ENROL, safe=False),)
-    pagination_class: Any = Cursor
+    pagination_class = Cursor
 
     @extend_schema(parameters=[ChangesQuery], responses=ChangeSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The history of the gallery, the latest first."""
         query = read_query(request, ChangesQuery)
-        pages = Cursor()
-        rows = pages.paginate_queryset(selectors.changes(subject_id=query.get("subject")), request, self)
-        return pages.get_paginated_response(ChangeSerializer(rows, many=True).data)
+        return self.page(selectors.changes(subject_id=query.get("subject")), ChangeSerializer)
 
 
 class UndoView(ApiView):

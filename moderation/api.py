@@ -60,9 +60,7 @@ class QueueView(ApiView):
             held_by=request.user.pk if held == "mine" else None,
             free_for=request.user.pk if held == "free" else None,
         )
-        pages = QueuePages()
-        rows = pages.paginate_queryset(cases.select_related("claimed_by"), request, self)
-        return pages.get_paginated_response(CaseSerializer(selectors.items(rows or ()), many=True).data)
+        return self.page(cases.select_related("claimed_by"), CaseSerializer, views=selectors.items)
 
 
 class CaseView(ApiView):
@@ -84,10 +82,7 @@ class CaseDecisionsView(ApiView):
     @extend_schema(responses=CaseDecisionSerializer(many=True))
     def get(self, request: Request, case_id: int) -> Response:
         selectors.item(case_id)
-        pages = Cursor()
-        decisions = Decision.objects.filter(case_id=case_id).select_related("actor")
-        rows = pages.paginate_queryset(decisions, request, self)
-        return pages.get_paginated_response(CaseDecisionSerializer(rows, many=True).data)
+        return self.page(Decision.objects.filter(case_id=case_id).select_related("actor"), CaseDecisionSerializer)
 
 
 class NextView(ApiView):

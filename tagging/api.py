@@ -131,9 +131,7 @@ class PostDecisionsView(ApiView):
     @extend_schema(responses=TagDecisionSerializer(many=True))
     def get(self, request: Request, post_id: str) -> Response:
         facts = _visible_post(request, post_id)
-        pages = Cursor()
-        rows = pages.paginate_queryset(selectors.decisions_of(facts.id), request, self)
-        return pages.get_paginated_response(TagDecisionSerializer(rows, many=True).data)
+        return self.page(selectors.decisions_of(facts.id), TagDecisionSerializer)
 
 
 class AcceptView(ApiView):

@@ -48,14 +48,12 @@ class SweepSerializer(serializers.Serializer[Any]):
 
 class SweepsView(ApiView):
     permission_classes = (requires(ENROL, safe=False),)
-    pagination_class: Any = Cursor
+    pagination_class = Cursor
 
     @extend_schema(responses=SweepSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Searches of old posts, the latest first."""
-        pages = Cursor()
-        rows = pages.paginate_queryset(Sweep.objects.select_related("actor").order_by("-id"), request, self)
-        return pages.get_paginated_response(SweepSerializer(rows, many=True).data)
+        return self.page(Sweep.objects.select_related("actor"), SweepSerializer)
 
 
 class SweepView(ApiView):

@@ -3,7 +3,6 @@
 import pytest
 from django.urls import path
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
 
 from booru_ml.http import ApiView, Cursor, Pages
 from deploy.demo.board.models import Tag
@@ -16,11 +15,12 @@ class TagSerializer(serializers.ModelSerializer):
         fields = ["id", "name"]
 
 
-class Numbered(ApiView, ListAPIView):
-    queryset = Tag.objects.order_by("id")
-    serializer_class = TagSerializer
+class Numbered(ApiView):
     pagination_class = Pages
     permission_classes = ()
+
+    def get(self, request):
+        return self.page(Tag.objects.order_by("id"), TagSerializer)
 
 
 class Endless(Numbered):
