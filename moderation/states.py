@@ -28,16 +28,6 @@ TRANSITIONS: Mapping[tuple[str, str], str] = MappingProxyType(
 POST_STATUS: Mapping[str, str] = MappingProxyType({APPROVE: "active", REJECT: "deleted"})
 
 
-def after(state: str, verb: str) -> str | None:
-    """The state that ``verb`` leads to from ``state``; ``None`` where it leads nowhere."""
-    return TRANSITIONS.get((state, verb))
-
-
-def verbs_from(state: str) -> frozenset[str]:
-    """The verbs that mean something in ``state``."""
-    return frozenset(verb for start, verb in TRANSITIONS if start == state)
-
-
 def new_reasons(active: Iterable[str], judged: Iterable[str]) -> frozenset[str]:
     """The reasons that stand on a case now and that nobody has judged yet: these alone reopen a decided case."""
     return frozenset(active) - frozenset(judged)

@@ -21,7 +21,6 @@ from booru_ml.errors import Unavailable
 from booru_ml.types import FloatArray
 from embeddings.types import IntArray
 
-SCHEMES = ("milvus+http", "milvus+https")
 TIMEOUT_SECONDS = 2.0
 """For anything that somebody waits for."""
 QUIET = {"grpc.keepalive_permit_without_calls": 0}

@@ -5,7 +5,7 @@ from embeddings.services.checkup import checkup, checkups
 from embeddings.services.dry_run import preview
 from embeddings.services.history import undo
 from embeddings.services.learning import learn, unlearn
-from embeddings.services.pictures import near, near_each, recognise, recognise_all, rematch, remember, twins
+from embeddings.services.pictures import near, near_each, recognise_all, rematch, remember
 from embeddings.services.references import clean_name, named, parse_reference, parse_references, speaking
 from embeddings.services.search import find_by_picture
 from embeddings.services.subjects import (
@@ -14,7 +14,6 @@ from embeddings.services.subjects import (
     enrol,
     merge,
     remove_support,
-    rename,
     set_enabled,
     split,
     withdraw,
@@ -37,16 +36,13 @@ __all__ = [
     "parse_reference",
     "parse_references",
     "preview",
-    "recognise",
     "recognise_all",
     "rematch",
     "remember",
     "remove_support",
-    "rename",
     "set_enabled",
     "speaking",
     "split",
-    "twins",
     "undo",
     "unlearn",
     "withdraw",

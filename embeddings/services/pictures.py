@@ -13,7 +13,7 @@ from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.statements import kept, slots
 from booru_ml.types import Analysis, FloatArray
 from embeddings import recognition, revisions, similar, store
-from embeddings.calibration import active_version, calibration
+from embeddings.calibration import active_version
 from embeddings.models import Support, Vector
 from embeddings.types import Match, Neighbour
 
@@ -33,20 +33,16 @@ def remember(analyses: Sequence[Analysis]) -> None:
         revisions.narrow(revision, shown())
 
 
-def recognise(analysis: Analysis) -> tuple[Match, ...]:
-    """Who is in this picture and who drew it; the most probable first, ``known`` only where it is sure enough."""
-    return recognise_all([analysis])[0]
-
-
 def recognise_all(analyses: Sequence[Analysis]) -> list[tuple[Match, ...]]:
-    """As ``recognise`` for a batch, with one look at the gallery's revision."""
+    """Who is in each of these pictures and who drew it; the most probable first, ``known`` only where it is sure
+    enough. One look at the gallery's revision for all of them."""
     asked = [recognition.question(item) for item in analyses]
     answers = iter(recognition.answer([item for item in asked if item]))
     return [next(answers) if item else () for item in asked]
 
 
 def rematch(post_ids: Sequence[Any], *, model_version: str | None = None) -> dict[Any, tuple[Match, ...]]:
-    """What ``recognise`` would say today of posts that were embedded before, without a network pass or a write.
+    """What ``recognise_all`` would say today of posts that were embedded before, without a network pass or a write.
 
     Posts without vectors of the active (or given) model version are left out.
     """
@@ -91,16 +87,6 @@ def near_each(
     queries = store.decode([store.encode(vector) for vector in vectors])
     picture = Vector.Kind.PICTURE
     return similar.nearest_each(queries, model_version=model_version, kind=picture, limit=limit, least=least)
-
-
-def twins(*, post_id: Any, limit: int = 10) -> tuple[Neighbour, ...]:
-    """Posts that show the same picture in another file, best first; none where the post has no vector (yet)."""
-    row = Vector.objects.filter(post_id=post_id, kind=Vector.Kind.PICTURE).order_by("-id").first()
-    if row is None:
-        return ()
-    least = calibration(row.model_version, row.kind).twin
-    found = near(post_id=post_id, model_version=row.model_version, limit=limit)
-    return tuple(item for item in found if item.similarity >= least)
 
 
 @kept

@@ -67,11 +67,6 @@ def remove_support(*, support_id: int, actor: Any = None) -> None:
             raise NotFound("This support picture is gone already.")
 
 
-def rename(*, subject_id: int, name: str, actor: Any = None) -> Subject:
-    """Raises ``StaleState`` where another subject of the category bears the name."""
-    return change(subject_id=subject_id, name=name, actor=actor)
-
-
 def set_enabled(*, subject_id: int, enabled: bool, actor: Any = None) -> Subject:
     """A disabled subject keeps its pictures but is not compared with new ones."""
     return change(subject_id=subject_id, enabled=enabled, actor=actor)

@@ -86,4 +86,4 @@ def enrolled(name: str, vectors: Sequence[FloatArray], **others: Any) -> Any:
 
 
 def recognise(vector: FloatArray, **others: Any) -> Any:
-    return services.recognise(analysis(post(), finding(vector, **others)))
+    return services.recognise_all([analysis(post(), finding(vector, **others))])[0]

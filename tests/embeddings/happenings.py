@@ -73,7 +73,7 @@ class Board:
         services.remove_support(support_id=self.support().pk)
 
     def rename(self) -> None:
-        services.rename(subject_id=self.subject().pk, name=f"name{self.chance.randrange(9)}")
+        services.change(subject_id=self.subject().pk, name=f"name{self.chance.randrange(9)}")
 
     def switch(self) -> None:
         subject = self.subject()

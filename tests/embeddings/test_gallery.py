@@ -44,7 +44,7 @@ def test_withdrawing_renaming_disabling_and_taking_back_are_seen():
     miku = enrolled("miku", [draw.character(), draw.character()])
     luka = enrolled("luka", [draw.character()])
     assert names(room) == ["miku", "luka"]
-    services.rename(subject_id=miku.pk, name="hatsune miku")
+    services.change(subject_id=miku.pk, name="hatsune miku")
     assert names(room) == ["hatsune_miku", "luka"]
     services.set_enabled(subject_id=luka.pk, enabled=False)
     assert names(room) == ["hatsune_miku"]

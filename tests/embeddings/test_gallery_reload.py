@@ -69,7 +69,7 @@ def test_only_whom_a_change_touched_is_read_again(reads):
     assert reads() == [None]
     services.add_support(subject_id=luka.pk, posts=[SupportRef(seen(draw.character()).pk)], actor=None)
     assert reads() == [{luka.pk}]
-    services.rename(subject_id=miku.pk, name="hatsune_miku")
+    services.change(subject_id=miku.pk, name="hatsune_miku")
     services.set_enabled(subject_id=luka.pk, enabled=False)
     assert reads() == [{miku.pk, luka.pk}]
     services.undo(change_id=Change.objects.first().pk, actor=None)
@@ -91,7 +91,7 @@ def test_where_it_is_not_known_whom_a_change_touched_everybody_is_read(reads, mo
     revisions.bump()
     assert reads() == [None]
     with transaction.atomic():
-        services.rename(subject_id=miku.pk, name="luka")
+        services.change(subject_id=miku.pk, name="luka")
         assert reads() == [{miku.pk}]
         transaction.set_rollback(True)
     assert reads() == [None]
@@ -99,11 +99,11 @@ def test_where_it_is_not_known_whom_a_change_touched_everybody_is_read(reads, mo
     Touched.objects.all().delete()
     assert reads() == [None]
     monkeypatch.setattr(gallery, "FEW", 0)
-    services.rename(subject_id=miku.pk, name="rin")
+    services.change(subject_id=miku.pk, name="rin")
     assert reads() == [None]
     monkeypatch.setattr(gallery, "FEW", 1)
     monkeypatch.setattr(gallery, "WHOLE_SECONDS", 0.0)
-    services.rename(subject_id=miku.pk, name="len")
+    services.change(subject_id=miku.pk, name="len")
     assert reads() == [None]
 
 

@@ -45,7 +45,7 @@ VERBS = {
         actor=user(),
     ),
     "remove_support": lambda miku, rin: services.remove_support(support_id=miku.supports.first().pk, actor=None),
-    "rename": lambda miku, rin: services.rename(subject_id=miku.pk, name="luka", actor=None),
+    "rename": lambda miku, rin: services.change(subject_id=miku.pk, name="luka", actor=None),
     "disable": lambda miku, rin: services.set_enabled(subject_id=miku.pk, enabled=False, actor=None),
     "merge": lambda miku, rin: services.merge(subject_id=rin.pk, into_id=miku.pk, actor=None),
     "merge the other way": lambda miku, rin: services.merge(subject_id=miku.pk, into_id=rin.pk, actor=None),
@@ -76,7 +76,7 @@ def test_undo_restores_what_was_there_and_undoing_that_brings_the_change_back(pa
 
 
 def test_a_change_is_taken_back_once(pair):
-    services.rename(subject_id=pair[0].pk, name="luka", actor=None)
+    services.change(subject_id=pair[0].pk, name="luka", actor=None)
     change, first = newest(), user()
     services.undo(change_id=change.pk, actor=first)
     with pytest.raises(StaleState, match=first.username):
@@ -87,23 +87,23 @@ def test_a_change_is_taken_back_once(pair):
 
 LATER = {
     "renamed again": (
-        lambda miku, rin: services.rename(subject_id=miku.pk, name="luka"),
-        lambda miku, rin: services.rename(subject_id=miku.pk, name="meiko"),
+        lambda miku, rin: services.change(subject_id=miku.pk, name="luka"),
+        lambda miku, rin: services.change(subject_id=miku.pk, name="meiko"),
         "“luka” was changed",
     ),
     "the name was given away": (
-        lambda miku, rin: services.rename(subject_id=miku.pk, name="luka"),
-        lambda miku, rin: services.rename(subject_id=rin.pk, name="miku"),
+        lambda miku, rin: services.change(subject_id=miku.pk, name="luka"),
+        lambda miku, rin: services.change(subject_id=rin.pk, name="miku"),
         "given to another",
     ),
     "the name was given away in another case": (
-        lambda miku, rin: services.rename(subject_id=miku.pk, name="luka"),
+        lambda miku, rin: services.change(subject_id=miku.pk, name="luka"),
         lambda miku, rin: services.enrol(name="Miku", posts=[SupportRef(post().pk)], actor=None),
         "given to another",
     ),
     "the name of one withdrawn was given away in another case": (
         VERBS["withdraw"],
-        lambda miku, rin: services.rename(subject_id=rin.pk, name="MIKU"),
+        lambda miku, rin: services.change(subject_id=rin.pk, name="MIKU"),
         "given to another",
     ),
     "the picture came back": (
@@ -178,7 +178,7 @@ def test_who_left_the_board_is_no_obstacle():
 def test_what_changes_nothing_leaves_no_trace(pair):
     miku, _ = pair
     count = Change.objects.count()
-    services.rename(subject_id=miku.pk, name="miku", actor=None)
+    services.change(subject_id=miku.pk, name="miku", actor=None)
     services.add_support(
         subject_id=miku.pk, posts=[SupportRef(miku.supports.filter(positive=True).last().post_id)], actor=None
     )

@@ -25,7 +25,7 @@ def test_an_empty_gallery_knows_nobody():
 
 def test_a_refused_picture_shows_nobody():
     enrolled("miku", [Artist().character()])
-    assert services.recognise(analysis(post(), None)) == ()
+    assert services.recognise_all([analysis(post(), None)]) == [()]
 
 
 def test_one_character_from_one_picture_is_recognised_and_everybody_else_is_not():

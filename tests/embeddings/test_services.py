@@ -73,16 +73,16 @@ def test_a_name_that_is_taken_stays_with_its_bearer():
     enrolled("miku", [Artist().character()])
     luka = enrolled("luka", [Artist().character()])
     with pytest.raises(StaleState) as error:
-        services.rename(subject_id=luka.pk, name="miku")
+        services.change(subject_id=luka.pk, name="miku")
     assert error.value.code == "name_taken"
-    services.rename(subject_id=luka.pk, name="luka")
+    services.change(subject_id=luka.pk, name="luka")
     assert Subject.objects.filter(name="luka").exists()
 
 
 @pytest.mark.parametrize(
     "verb",
     [
-        lambda: services.rename(subject_id=404, name="x"),
+        lambda: services.change(subject_id=404, name="x"),
         lambda: services.set_enabled(subject_id=404, enabled=True),
         lambda: services.withdraw(subject_id=404),
         lambda: services.remove_support(support_id=404),
@@ -184,7 +184,7 @@ def test_one_tag_is_one_subject_in_whatever_case(name):
     cafe = services.enrol(name="cafe\u0301", posts=shown[:2], actor=None)
     assert services.enrol(name="caf\u00e9", posts=shown, actor=None) == cafe
     with pytest.raises(StaleState, match=f"is called {tag.upper()} already"):
-        services.rename(subject_id=cafe.pk, name=name.upper())
+        services.change(subject_id=cafe.pk, name=name.upper())
     with pytest.raises(StaleState, match=f"is called {tag.capitalize()} already"):
         services.split(subject_id=cafe.pk, support_ids=[cafe.supports.first().pk], name=tag.capitalize(), actor=None)
-    assert services.rename(subject_id=miku.pk, name=name).name == tag
+    assert services.change(subject_id=miku.pk, name=name).name == tag

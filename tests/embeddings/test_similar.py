@@ -11,7 +11,7 @@ from embeddings import services, similar
 from embeddings.index import choose
 from embeddings.index.graph import GraphIndex
 from embeddings.models import Vector
-from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen, unit
+from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen
 
 
 @pytest.mark.django_db
@@ -123,14 +123,6 @@ class TestNear:
         assert [item.post_id for item in after] == [item.post_id for item in before]
         np.testing.assert_allclose([i.similarity for i in after], [i.similarity for i in before], atol=1e-5)
         assert isinstance(similar.spaces[VERSION, "picture"].index, GraphIndex)
-
-    def test_a_re_encoded_copy_is_a_twin_and_a_similar_picture_is_none(self):
-        draw = Artist()
-        look = draw.character()
-        original, copy = seen(look), seen(unit(look + 0.05 * draw.character()))
-        seen(draw.picture(look))
-        assert [item.post_id for item in services.twins(post_id=original.pk)] == [copy.pk]
-        assert services.twins(post_id=post().pk) == ()
 
 
 @pytest.mark.django_db(transaction=True)

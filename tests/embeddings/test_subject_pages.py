@@ -120,7 +120,7 @@ def test_verbs_take_the_right_to_enrol_and_looking_the_right_to_look(miku):
 def test_names_from_people_are_escaped(staff):
     evil = "<script>alert(1)</script>"
     made = services.enrol(name=evil, posts=[SupportRef(seen(Artist().character()).pk)], actor=None)
-    services.rename(subject_id=made.pk, name=evil + "2")
+    services.change(subject_id=made.pk, name=evil + "2")
     for address in (page(made), HISTORY):
         assert evil not in staff.get(address).content.decode()
 

@@ -31,7 +31,7 @@ def row_locks(transactional_db: None) -> None:
 
 def test_of_two_who_take_the_same_change_back_one_wins():
     miku = enrolled("miku", [Artist().character()])
-    services.rename(subject_id=miku.pk, name="luka")
+    services.change(subject_id=miku.pk, name="luka")
     change = Change.objects.first()
     outcomes = together(*[lambda: services.undo(change_id=change.pk, actor=None)] * 2)
     assert sorted(type(item) for item in outcomes if isinstance(item, StaleState)) == [StaleState]
@@ -45,7 +45,7 @@ def test_changes_at_once_do_not_enter_each_others_history():
     together(
         lambda: services.add_support(subject_id=miku.pk, posts=[SupportRef(added.pk)], actor=None),
         lambda: services.remove_support(support_id=removed.pk, actor=None),
-        lambda: services.rename(subject_id=miku.pk, name="luka", actor=None),
+        lambda: services.change(subject_id=miku.pk, name="luka", actor=None),
     )
     changes = list(Change.objects.order_by("-id")[:3])
     assert {item.verb for item in changes} == {"add_support", "remove_support", "change"}

@@ -261,7 +261,7 @@ def test_the_command_searches_reports_and_takes_back(board, capsys):
     call_command("booru_sweep", "miku", "--background")
     assert Sweep.objects.first().passed == 0
     call_command("booru_sweep", "miku", "--cancel")
-    embeddings.rename(subject_id=board["miku"].pk, name="Дива")
+    embeddings.change(subject_id=board["miku"].pk, name="Дива")
     call_command("booru_sweep", "Дива", "--background")
     call_command("booru_sweep", "дива", "--cancel")
     for wrong in (["nobody"], ["nobody", "--undo"], ["miku", "--pause"], ["miku", "--threshold", "0.1"]):
