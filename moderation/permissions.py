@@ -1,4 +1,4 @@
-"""Who may do what with the queue. One right rules it: ``booru_moderation.decide_case``."""
+"""Who may do what with the queue: ``booru_moderation.view_case`` reads it, ``decide_case`` reads and decides."""
 
 from __future__ import annotations
 
