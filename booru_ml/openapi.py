@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from django.utils import translation
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import normalize_result_object, sanitize_result_object
@@ -90,17 +91,18 @@ class Generator(SchemaGenerator):
         super().__init__(patterns=list(patterns))  # type: ignore[no-untyped-call]
 
     def document(self, *, server: str = "/") -> dict[str, Any]:
-        """The host's post-processing hooks and titles are for the host's own document and stay out."""
-        paths = self.parse(None, True)  # type: ignore[no-untyped-call]
-        components = self.registry.build({})
-        own = {
-            "openapi": "3.0.3",
-            "info": {"title": TITLE, "version": __version__, "description": DESCRIPTION},
-            "servers": [{"url": server.rstrip("/") or "/"}],
-            "paths": {path: paths[path] for path in sorted(paths)},
-            "components": components,
-        }
-        return dict(_without_marks(sanitize_result_object(normalize_result_object(own))))
+        """The host's post-processing hooks and titles are for the host's own document and stay out; so does the
+        reader's language, which only REST framework's own sentences would follow."""
+        with translation.override(None):
+            paths = self.parse(None, True)  # type: ignore[no-untyped-call]
+            own = {
+                "openapi": "3.0.3",
+                "info": {"title": TITLE, "version": __version__, "description": DESCRIPTION},
+                "servers": [{"url": server.rstrip("/") or "/"}],
+                "paths": {path: paths[path] for path in sorted(paths)},
+                "components": self.registry.build({}),
+            }
+            return dict(_without_marks(sanitize_result_object(normalize_result_object(own))))
 
 
 def _without_marks(part: Any) -> Any:

@@ -10,6 +10,9 @@ import pytest
 import yaml
 from django.core.management import call_command
 from django.test import Client
+from django.utils import translation
+
+from booru_ml.openapi import Generator
 
 GOLDEN = Path(__file__).parents[1] / "openapi.yml"
 
@@ -44,6 +47,19 @@ def test_the_served_document_knows_where_it_is_mounted():
     served = Client().get("/booru/api/schema/").json()
     assert served["servers"] == [{"url": "/booru"}]
     assert served["paths"].keys() == yaml.safe_load(GOLDEN.read_text())["paths"].keys()
+
+
+@pytest.mark.django_db
+def test_the_served_document_is_built_once(monkeypatch):
+    address = "/booru/api/schema/"
+    first = Client().get(address).json()
+    monkeypatch.setattr(Generator, "document", None)
+    assert Client().get(address).json() == first
+
+
+def test_the_document_speaks_one_language():
+    with translation.override("de"):
+        assert described() == GOLDEN.read_text()
 
 
 @pytest.mark.django_db
