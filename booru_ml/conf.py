@@ -31,7 +31,7 @@ SINKS = (
 )
 
 # What workers do while there are no pictures, a slice at a time. Each is ``f() -> int``: how much it did, 0: nothing.
-CHORES = ("tagging.sweeper.advance_quietly",)
+CHORES = ("tagging.sweeper.advance",)
 
 # Where workers find the queries by picture (a module that is a ``booru_ml.pipeline.queries.Desk``).
 QUERIES = "embeddings.queries"

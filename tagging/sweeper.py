@@ -40,41 +40,44 @@ State, Open = Sweep.State, Suggestion.State
 
 
 def advance(*, seconds: float = SLICE_SECONDS, sweep_id: int | None = None) -> int:
-    """Goes on with the sweeps under way, the eldest first, for ``seconds``; returns how many steps were taken."""
+    """Goes on with the sweeps under way, the eldest first, for ``seconds``; returns how many steps were taken.
+
+    What is wrong with a sweep stops that one, until it is resumed, and keeps nobody from the others or the pictures.
+    """
     deadline, steps = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
+    waiting = Sweep.objects.moving().filter(fault="").order_by("id")
+    if sweep_id is not None:
+        waiting = waiting.filter(pk=sweep_id)
+    while waiting.exists():  # without a transaction, for idle workers ask often
         with transaction.atomic():
-            waiting = Sweep.objects.moving().select_for_update(skip_locked=True).order_by("id")
-            order = (waiting.filter(pk=sweep_id) if sweep_id is not None else waiting).first()
+            order = waiting.select_for_update(skip_locked=True).first()
             if order is None:
                 break
-            (_back if order.state == State.UNDOING else _forth)(order)
-        steps += 1
+            try:
+                with transaction.atomic():
+                    (_back if order.state == State.UNDOING else _forth)(order)
+                steps += 1
+            except (DatabaseError, InterfaceError):
+                raise
+            except Exception as error:
+                logger.warning("the search for %s stops: %s", order.name, error, exc_info=True)
+                _stop(order, getattr(error, "message", "") or f"{type(error).__name__}: {error}"[:1000])
+        if time.monotonic() >= deadline:
+            break
     return steps
 
 
-def advance_quietly() -> int:
-    """For a worker: what is wrong with a sweep pauses it, and must not keep the worker from its pictures."""
-    order = Sweep.objects.moving().order_by("id").first()
-    if order is None:
-        return 0
-    try:
-        return advance()
-    except (DatabaseError, InterfaceError):
-        raise
-    except Exception as error:
-        logger.warning("the search for %s pauses: %s", order.name, error, exc_info=True)
-        fault = getattr(error, "message", "") or f"{type(error).__name__}: {error}"[:1000]
-        Sweep.objects.filter(pk=order.pk, state=State.RUNNING).update(state=State.PAUSED, fault=fault)
-        return 0
+def _stop(order: Sweep, fault: str) -> None:
+    """A search pauses; an undo stays one, for it must not be gone on with as a search."""
+    stopped = State.PAUSED if order.state == State.RUNNING else order.state
+    Sweep.objects.filter(pk=order.pk, state=order.state).update(state=stopped, fault=fault)
 
 
 def _forth(order: Sweep) -> None:
     subject = Subject.objects.filter(pk=order.subject_id, enabled=True).first()
     tag = tag_or_none(subject.name, Category(subject.category)) if subject else None
     if subject is None or tag is None:
-        fault = f"{order.name} was disabled or withdrawn meanwhile, or its name is no tag."
-        Sweep.objects.filter(pk=order.pk, state=State.RUNNING).update(state=State.PAUSED, fault=fault)
+        _stop(order, f"{order.name} was disabled or withdrawn meanwhile, or its name is no tag.")
         return
     key: Any = apps.get_model(post_model())._meta.pk
     after = key.to_python(order.cursor) if order.cursor else None
@@ -82,16 +85,13 @@ def _forth(order: Sweep) -> None:
     wanted = _wanted(posts, subject.pk)
     values: dict[str, Any] = {"cursor": str(posts[-1])} if posts else {"state": State.FINISHED, "finished_at": Now()}
     unmoved = Sweep.objects.filter(pk=order.pk, state=State.RUNNING, cursor=order.cursor)
-    with transaction.atomic():
-        # For databases without row locks: whoever was overtaken writes nothing.
-        if not unmoved.update(passed=F("passed") + len(posts), compared=F("compared") + len(wanted), **values):
-            return
-        delta, made, withdrawn = _write(wanted, tag.name, str(tag.category), order.threshold)
-        if delta:
-            SweepStep.objects.create(sweep=order, delta=delta)
-            Sweep.objects.filter(pk=order.pk).update(
-                suggested=F("suggested") + made, withdrawn=F("withdrawn") + withdrawn
-            )
+    # For databases without row locks: whoever was overtaken writes nothing.
+    if not unmoved.update(passed=F("passed") + len(posts), compared=F("compared") + len(wanted), **values):
+        return
+    delta, made, withdrawn = _write(wanted, tag.name, str(tag.category), order.threshold)
+    if delta:
+        SweepStep.objects.create(sweep=order, delta=delta)
+        Sweep.objects.filter(pk=order.pk).update(suggested=F("suggested") + made, withdrawn=F("withdrawn") + withdrawn)
 
 
 def _wanted(posts: Sequence[Any], subject_id: int) -> dict[Any, Proposal | None]:
@@ -161,21 +161,18 @@ def _kept(row: Suggestion) -> dict[str, Any]:
 
 def _back(order: Sweep) -> None:
     """Takes the latest step back, and is done where there is none."""
-    with transaction.atomic():
-        if not Sweep.objects.filter(pk=order.pk, state=State.UNDOING).update(fault=""):
-            return
-        step = order.steps.first()
-        if step is None:
-            Sweep.objects.filter(pk=order.pk).update(state=State.UNDONE, finished_at=Now())
-            return
-        made = Suggestion.objects.filter(
-            pk__in=step.delta.get("created", ()), state__in=[Open.SUGGESTED, Open.WITHDRAWN]
-        )
-        count = made.untouched().delete()[1].get(Suggestion._meta.label, 0)
-        # What was decided, and that taken back, keeps its history.
-        count += made.filter(state=Open.SUGGESTED).update(state=Open.WITHDRAWN)
-        for before in step.delta.get("changed", ()):
-            row = Suggestion.objects.undecided().filter(pk=before.pop("id"))
-            count += row.update(**before, scored_at=Now())
-        step.delete()
-        Sweep.objects.filter(pk=order.pk).update(taken_back=F("taken_back") + count)
+    if not Sweep.objects.filter(pk=order.pk, state=State.UNDOING).update(fault=""):
+        return
+    step = order.steps.first()
+    if step is None:
+        Sweep.objects.filter(pk=order.pk).update(state=State.UNDONE, finished_at=Now())
+        return
+    made = Suggestion.objects.filter(pk__in=step.delta.get("created", ()), state__in=[Open.SUGGESTED, Open.WITHDRAWN])
+    count = made.untouched().delete()[1].get(Suggestion._meta.label, 0)
+    # What was decided, and that taken back, keeps its history.
+    count += made.filter(state=Open.SUGGESTED).update(state=Open.WITHDRAWN)
+    for before in step.delta.get("changed", ()):
+        row = Suggestion.objects.undecided().filter(pk=before.pop("id"))
+        count += row.update(**before, scored_at=Now())
+    step.delete()
+    Sweep.objects.filter(pk=order.pk).update(taken_back=F("taken_back") + count)

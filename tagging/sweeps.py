@@ -54,7 +54,8 @@ def pause(*, sweep_id: int, actor: Any = None) -> Sweep:
 
 
 def resume(*, sweep_id: int, actor: Any = None) -> Sweep:
-    return _turn(sweep_id, actor, {State.PAUSED: State.RUNNING}, fault="")
+    """Goes on with one that was paused, or with an undo that a fault has stopped."""
+    return _turn(sweep_id, actor, {State.PAUSED: State.RUNNING, State.UNDOING: State.UNDOING}, fault="")
 
 
 def cancel(*, sweep_id: int, actor: Any = None) -> Sweep:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from booru_ml.errors import InvalidInput, NotFound, NotPermitted, StaleState
 from embeddings import services as embeddings
@@ -225,16 +225,48 @@ def test_it_waits_where_its_character_is_disabled_meanwhile(board):
     assert run(sweeps.resume(sweep_id=order.pk)).state == "finished"
 
 
+def fails(*_: Any, **__: Any) -> None:
+    raise ZeroDivisionError
+
+
 def test_a_fault_pauses_it_and_no_worker_suffers(board, monkeypatch):
     order = sweeps.begin(subject_id=board["miku"].pk)
     with monkeypatch.context() as context:
-        context.setattr(sweeper.embeddings, "rematch", lambda *_, **__: 1 / 0)
-        assert sweeper.advance_quietly() == 0
+        context.setattr(sweeper.embeddings, "rematch", fails)
+        assert sweeper.advance() == 0
     order.refresh_from_db()
     assert order.state == "paused"
     assert "ZeroDivisionError" in order.fault
     sweeps.resume(sweep_id=order.pk)
-    assert sweeper.advance_quietly() > 0
+    assert sweeper.advance() > 0
+
+
+def test_an_undo_that_fails_says_why_holds_up_no_other_search_and_goes_on_when_it_is_resumed(board, monkeypatch):
+    order = run(sweeps.begin(subject_id=board["miku"].pk))
+    rin = embeddings.enrol(name="rin", posts=[SupportRef(seen(board["draw"].picture()).pk)], actor=None)
+    sweeps.undo(sweep_id=order.pk)
+    with monkeypatch.context() as context:
+        context.setattr(SweepStep, "delete", fails)
+        other = run(sweeps.begin(subject_id=rin.pk))
+        order.refresh_from_db()
+    assert (other.state, order.state, order.fault) == ("finished", "undoing", "ZeroDivisionError: ")
+    assert suggested() >= board["shows"]
+    sweeps.resume(sweep_id=order.pk)
+    assert run(order).state == "undone"
+    assert not suggested()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fault_is_held_against_the_search_that_had_it(board, monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    rin = embeddings.enrol(name="rin", posts=[SupportRef(seen(board["draw"].picture()).pk)], actor=None)
+    elder, younger = (sweeps.begin(subject_id=subject.pk) for subject in (board["miku"], rin))
+    monkeypatch.setattr(sweeper.embeddings, "rematch", fails)
+    with transaction.atomic():
+        Sweep.objects.select_for_update().get(pk=elder.pk)  # another worker has it in hand
+        assert together(sweeper.advance) == [0]
+    assert dict(Sweep.objects.values_list("pk", "state")) == {elder.pk: "running", younger.pk: "paused"}
 
 
 def test_it_takes_the_right_to_enrol(board):
@@ -248,7 +280,7 @@ def test_it_takes_the_right_to_enrol(board):
         sweeps.begin(subject_id=10**9)
 
 
-def test_the_command_searches_reports_and_takes_back(board, capsys):
+def test_the_command_searches_reports_and_takes_back(board, capsys, monkeypatch):
     call_command("booru_sweep", "miku", "--threshold", "0.6")
     said = capsys.readouterr().out
     assert "finished; 19 of 19 posts passed" in said
@@ -260,6 +292,12 @@ def test_the_command_searches_reports_and_takes_back(board, capsys):
     assert not suggested()
     call_command("booru_sweep", "miku", "--background")
     assert Sweep.objects.first().passed == 0
+    with monkeypatch.context() as context:
+        context.setattr(sweeper.embeddings, "rematch", fails)
+        call_command("booru_sweep", "miku", "--pause")
+        call_command("booru_sweep", "miku", "--resume")
+    assert "paused; 0 of 19 posts passed" in (said := capsys.readouterr().out)
+    assert "ZeroDivisionError" in said
     call_command("booru_sweep", "miku", "--cancel")
     embeddings.change(subject_id=board["miku"].pk, name="Дива")
     call_command("booru_sweep", "Дива", "--background")

@@ -64,7 +64,7 @@ class Command(BooruCommand):
         undoing, shown = order.state == State.UNDOING, order.passed
         total = order.steps.count() if undoing else order.total
         with progress("steps back" if undoing else "posts", total=total, done=0 if undoing else shown) as advance:
-            while order.state in Sweep.MOVING:
+            while order.state in Sweep.MOVING and not order.fault:
                 steps = sweeper.advance(sweep_id=order.pk)
                 order.refresh_from_db()
                 advance(steps if undoing else order.passed - shown)
