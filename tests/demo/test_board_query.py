@@ -40,7 +40,18 @@ def test_ranges(text: str, span: Range) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["rating:x", "status:no", "order:up", "id:abc", "id:1..z", "id:99999999999999999999", "-id:5"]
+    "text",
+    [
+        "rating:x",
+        "status:no",
+        "order:up",
+        "id:abc",
+        "id:1..z",
+        "id:99999999999999999999",
+        "id:999999999999999mb",
+        "limit:999999999999999mb",
+        "-id:5",
+    ],
 )
 def test_terms_that_cannot_be_meant_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput):

@@ -140,4 +140,7 @@ def _number(text: str) -> int:
     match = _NUMBER.match(text.lower())
     if match is None or match[2] not in _UNITS:
         raise InvalidInput(f"“{text[:40]}” is no number; ranges look like 5, >5, 5..9 or 1,2,3.", code="range")
-    return int(match[1]) * _UNITS[match[2]]
+    number = int(match[1]) * _UNITS[match[2]]
+    if number >= 2**63:
+        raise InvalidInput(f"“{text[:40]}” is more than any database holds.", code="range")
+    return number
