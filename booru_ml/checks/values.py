@@ -44,6 +44,7 @@ LEAST: Mapping[str, float] = {
     "QUERY_SECONDS": 1,
     "QUERY_BYTES": 1,
     "QUERIES_WAITING": 0,
+    "CLAIM_SECONDS": 1,
     "PAGE_SIZE": 1,
     "MAX_PAGE_SIZE": 1,
     "NUM_PROXIES": 0,

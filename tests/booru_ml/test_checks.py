@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from django.apps import apps
 from django.core.checks import run_checks
 
 import booru_ml.checks
+from booru_ml.checks.values import LEAST
+from booru_ml.conf import Config
 from booru_ml.host.model_board import ModelBoard
 
 HERE = Path(booru_ml.checks.__file__).parent
@@ -48,6 +51,7 @@ CASES = {
     "E010": [
         ({"BATCH_SIZE": 0}, "at least 1"),
         ({"SETTLE_SECONDS": -1.0}, "at least 0"),
+        ({"CLAIM_SECONDS": -5.0}, "at least 1"),
         ({"PAGE_SIZE": 500}, "MAX_PAGE_SIZE"),
     ],
     "E011": [
@@ -92,6 +96,11 @@ CASES = {
 def test_mistake_is_explained(settings, number, changes, words):
     messages = found(settings, **changes)
     assert words in messages[f"booru_ml.{number}"]
+
+
+def test_every_number_of_the_setting_is_looked_at():
+    numbers = {item.name for item in dataclasses.fields(Config) if item.type in ("int", "float")}
+    assert numbers - LEAST.keys() == {"UNKNOWN_BELOW", "STRANGERS_NAMED"}, "these two are compared with a score (E011)"
 
 
 def test_missing_apps_of_the_sinks(settings, monkeypatch):
