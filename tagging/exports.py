@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import shutil
 from collections import defaultdict
@@ -95,8 +96,9 @@ def _row(name: str, facts: PostFacts, said: Mapping[str, Sequence[TagRef]]) -> M
         "rating": facts.rating.value if facts.rating and ratings else "",
         "tags": " ".join(sorted(_word(tag) for tag in facts.tags)),
         "rejected": " ".join(sorted(_word(tag) for tag in said[State.REJECTED] if tag.category.is_tag)),
-        # Pages of one work have one source and must not stand on two sides of a split.
-        "group": facts.source or name,
+        # Pages of one work have one source and must not stand on two sides of a split. Its digest, for a source is
+        # whatever the uploader typed, and a table's program takes =… for a formula.
+        "group": hashlib.sha256(facts.source.encode()).hexdigest()[:16] if facts.source else name,
     }
 
 

@@ -52,7 +52,7 @@ def test_a_row_holds_what_people_decided(tmp_path):
             "rating": "q",
             "tags": "character:miku hat",
             "rejected": "sea",
-            "group": "https://example.org/7",
+            "group": "ffd3aaca7cf1af52",
         }
     }
     assert said.startswith("1 decided posts")
@@ -73,6 +73,17 @@ def test_only_posts_with_a_standing_decision_of_a_person_are_written(tmp_path):
     said, rows = export(tmp_path / "set")
     assert list(rows) == [f"{decided.pk}.png"]
     assert "1 posts are gone" in said
+
+
+def test_pictures_of_one_source_are_one_group_and_what_an_uploader_typed_is_no_cell(tmp_path):
+    typed = "=HYPERLINK(0)"
+    for source in (typed, typed, "https://example.org/7", ""):
+        accept(drawn(source=source), "hat")
+    _, rows = export(tmp_path / "set")
+    groups = [row["group"] for row in rows.values()]
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+    assert all(group[0].isalnum() for group in groups)
 
 
 def test_two_characters_name_none(tmp_path):
