@@ -74,7 +74,7 @@ def report(shadow: Shadow) -> Report:
     looks = list(ShadowLook.objects.filter(shadow=shadow).order_by("pk"))
     active = _keys((look.post_id, look.active_said) for look in looks)
     candidate = _keys((look.post_id, look.candidate_said) for look in looks)
-    accepted, rejected = _decided([look.post_id for look in looks])
+    accepted, rejected = _decided(shadow)
     categories = sorted({key[1] for key in active | candidate})
     lines = []
     for category in categories:
@@ -109,11 +109,12 @@ def _keys(said: Iterable[tuple[Any, Any]]) -> set[Key]:
     return {(post_id, category, name) for post_id, found in said for category, name, _ in found}
 
 
-def _decided(post_ids: list[Any]) -> tuple[set[Key], set[Key]]:
-    """What people accepted and rejected on these posts."""
+def _decided(shadow: Shadow) -> tuple[set[Key], set[Key]]:
+    """What people accepted and rejected on the posts of the trial."""
     found: dict[str, set[Key]] = defaultdict(set)
     states = (Suggestion.State.ACCEPTED, Suggestion.State.REJECTED)
-    rows = Suggestion.objects.of_posts(post_ids, states=states)
+    looks = ShadowLook.objects.filter(shadow=shadow)
+    rows = Suggestion.objects.of_posts(looks.values("post_id"), states=states)
     for post_id, category, name, state in rows.values_list("post_id", "category", "name", "state"):
         found[state].add((post_id, category, name))
     return found[Suggestion.State.ACCEPTED], found[Suggestion.State.REJECTED]

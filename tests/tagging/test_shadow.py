@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from booru_ml.errors import BooruError, PictureRefused, StaleState
 from booru_ml.models import AnalysisJob, ModelVersion, Shadow, ShadowLook
@@ -180,6 +182,17 @@ def test_the_report_sets_both_against_what_people_decided(look, on_trial, capsys
     assert told["milliseconds"].keys() == {"active", "candidate"}
     call_command("booru_shadow", "report")
     assert "new@000000000001 beside old@1" in capsys.readouterr().out
+
+
+def test_the_report_of_a_long_trial_asks_as_short_a_question(look, on_trial):
+    lengths = []
+    for _ in range(2):
+        done(), done()
+        look()
+        with CaptureQueriesContext(connection) as asked:
+            trial.report(on_trial)
+        lengths.append([len(question["sql"]) for question in asked])
+    assert lengths[0] == lengths[1]
 
 
 def test_one_trial_at_a_time_and_only_of_sound_models(on_trial, monkeypatch):
