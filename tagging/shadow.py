@@ -77,7 +77,7 @@ def running() -> Shadow | None:
 def due(shadow: Shadow) -> Iterator[AnalysisJob]:
     """The finished uploads of the sample since the trial began, in order; moves the trial's cursor past each.
 
-    An upload that is still in work holds the line, so that none is passed over.
+    An upload that is still in work holds the line, so that none that was visible is passed over.
     """
     jobs = AnalysisJob.objects.filter(pk__gt=shadow.cursor, priority__gte=Priority.HELD).order_by("pk")
     for job in jobs[:CHUNK]:
