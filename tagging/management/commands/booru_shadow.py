@@ -20,6 +20,7 @@ from booru_ml.niceness import stand_back
 from booru_ml.pipeline import leases
 from booru_ml.pipeline.processes import when_told_to_stop
 from booru_ml.types import Finding, Picture
+from embeddings.templatetags.booru_gallery import percent
 from tagging import shadow, thresholds, trial
 from tagging.rules import Thresholds
 
@@ -152,14 +153,10 @@ class Command(BooruCommand):
             say(f"  {who:<10} {median:8.1f} ms a picture, 95 % within {slow:.1f} ms")
         say("  category       both  only active  only candidate  agree   precision        recall")
         for line in told.lines:
-            precision = f"{_share(line.active.precision)} → {_share(line.candidate.precision)}"
-            recall = f"{_share(line.active.recall)} → {_share(line.candidate.recall)}"
+            precision = f"{percent(line.active.precision)} → {percent(line.candidate.precision)}"
+            recall = f"{percent(line.active.recall)} → {percent(line.candidate.recall)}"
             say(
                 f"  {line.category:<12}{line.both:>7}{line.only_active:>13}{line.only_candidate:>16}"
-                f"{_share(line.agreement):>7}   {precision:<15}  {recall}"
+                f"{percent(line.agreement):>7}   {precision:<15}  {recall}"
             )
         say("  precision and recall are of what people have decided on these posts (active → candidate)")
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
