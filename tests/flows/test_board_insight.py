@@ -223,7 +223,8 @@ def test_moderators_find_their_rights_named_as_the_demo_gives_them(tmp_path: Pat
     assert (tmp_path / "log-ins.json").stat().st_mode & 0o077 == 0
     client = Client()
     assert client.login(username="moderator", password=moderates.password)
-    assert client.get("/admin/booru_moderation/case/").status_code == 200
-    assert client.get("/admin/").status_code == 200
+    lists = ("booru_moderation/case/", "booru_moderation/decision/", "booru_embeddings/subject/", "booru_ml/worker/")
+    for page in ("", *lists, "booru_embeddings/subject/add/", "booru_tagging/tagdecision/"):
+        assert client.get(f"/admin/{page}").status_code == 200, page
     assert Permission.objects.filter(group__name="Moderators").count() == len(people.MODERATORS)
     assert client.get("/posts/new").status_code == 200

@@ -24,19 +24,11 @@ MODERATORS = (
     "booru_ml.view_worker",
     "booru_embeddings.enrol_subject",
     "booru_embeddings.view_subject",
-    "booru_embeddings.add_subject",
-    "booru_embeddings.change_subject",
-    "booru_embeddings.delete_subject",
-    "booru_embeddings.view_support",
-    "booru_embeddings.add_support",
-    "booru_embeddings.delete_support",
     "booru_tagging.decide_suggestion",
     "booru_tagging.view_suggestion",
     "booru_tagging.view_tagdecision",
     "booru_moderation.decide_case",
     "booru_moderation.view_case",
-    "booru_moderation.view_flag",
-    "booru_moderation.view_decision",
 )
 
 
