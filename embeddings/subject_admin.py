@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from booru_ml.admin.forms import number
 from booru_ml.admin.read_only import ReadOnly
 from booru_ml.errors import BooruError, CheckpointError, InvalidInput, NotFound
 from embeddings import selectors, services
@@ -102,7 +103,7 @@ Said = tuple[str, int | None]
 
 def _remove(subject_id: int, argument: str, form: QueryDict, actor: Any) -> Said:
     """One picture's own button, or all that are ticked."""
-    chosen = [_number(argument)] if argument else _ticked(form)
+    chosen = [number(argument)] if argument else _ticked(form)
     known = set(selectors.supports(subject_id).filter(pk__in=chosen).values_list("pk", flat=True))
     if not known:
         raise NotFound("These pictures are gone already.")
@@ -127,7 +128,7 @@ def _merge(subject_id: int, _: str, form: QueryDict, actor: Any) -> Said:
 
 
 def _undo(subject_id: int, argument: str, form: QueryDict, actor: Any) -> Said:
-    services.undo(change_id=_number(argument), actor=actor)
+    services.undo(change_id=number(argument), actor=actor)
     return "Taken back.", None
 
 
@@ -140,16 +141,10 @@ VERBS: dict[str, Callable[[int, str, QueryDict, Any], Said]] = {
 
 
 def _ticked(form: QueryDict) -> list[int]:
-    chosen = [_number(text) for text in form.getlist("without")]
+    chosen = [number(text) for text in form.getlist("without")]
     if not chosen:
         raise InvalidInput("Tick the pictures first.")
     return chosen
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidInput("The form is damaged; reload the page and try again.")
-    return int(text)
 
 
 def _checkups(request: HttpRequest, subject_id: int) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
+from booru_ml.admin.forms import number
 from booru_ml.errors import BooruError, InvalidInput
 from embeddings import selectors
 from embeddings import services as embeddings
@@ -133,24 +134,16 @@ class SweepAdmin(EnrolOnly, SweepAdminBase):
 
 def read(form: QueryDict) -> Wish:
     """A wish as the forms send it; pictures ticked as ``wrong`` join those that do not show it."""
-    wrong = " ".join(form.getlist("wrong"))
+    subject, merged, wrong = form.get("subject"), form.get("merged"), " ".join(form.getlist("wrong"))
     return Wish(
-        subject_id=_number(form.get("subject")),
+        subject_id=number(subject) if subject else None,
         name=form.get("name", ""),
         category=form.get("category") or "character",
         show=embeddings.parse_references(form.get("show", "")),
         show_not=embeddings.parse_references(f"{form.get('show_not', '')} {wrong}"),
-        without=tuple(key for text in form.getlist("without") if (key := _number(text)) is not None),
-        merged_id=_number(form.get("merged")),
+        without=tuple(number(text) for text in form.getlist("without") if text),
+        merged_id=number(merged) if merged else None,
     )
-
-
-def _number(text: str | None) -> int | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidInput("The form is damaged; reload the page and try again.")
-    return int(text)
 
 
 def _percent(text: str | None) -> float | None:
@@ -167,7 +160,8 @@ def _require(request: HttpRequest) -> None:
 
 def _home(request: HttpRequest) -> str:
     """Where a wish that cannot be fulfilled came from, on this site."""
-    subject = (request.POST or request.GET).get("subject", "")
-    if subject.isascii() and subject.isdigit() and len(subject) < 19:
+    try:
+        subject = number((request.POST or request.GET).get("subject"))
         return reverse("admin:booru_embeddings_subject_change", args=[subject])
-    return reverse("admin:booru_embeddings_subject_add")
+    except InvalidInput:
+        return reverse("admin:booru_embeddings_subject_add")

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from booru_ml.admin.forms import number
 from booru_ml.admin.read_only import ReadOnly
 from booru_ml.conf import config, post_model
 from booru_ml.errors import BooruError, InvalidInput
@@ -189,9 +190,7 @@ def _count(job_id: str, state: str, code: str | None) -> int:
     """How many failures a wish is about. Raises ``InvalidInput`` for a damaged form."""
     jobs = AnalysisJob.objects.order_by()
     if job_id:
-        if not job_id.isascii() or not job_id.isdigit() or len(job_id) > 18:
-            raise InvalidInput("The form is damaged; reload the page and try again.")
-        return int(jobs.finished().filter(pk=job_id).count())
+        return int(jobs.finished().filter(pk=number(job_id)).count())
     if state not in (State.REFUSED, State.QUARANTINED):
         raise InvalidInput("Choose a job, or whether the refused or the given up ones run again.")
     chosen = jobs.failed().filter(state=state)

@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
+from booru_ml.admin.forms import number
 from booru_ml.errors import BooruError, InvalidInput, NotPermitted
 from embeddings import services as embeddings
 from embeddings.selectors import ENROL
@@ -73,7 +74,7 @@ class VerbViews:
         _require(may_decide(request.user))
         with Shown(request):
             outcome = services.undo_many(
-                decision_ids=[_number(value) for value in request.POST.getlist("decision")], actor=request.user
+                decision_ids=[number(value) for value in request.POST.getlist("decision")], actor=request.user
             )
             for _, error in outcome.refused:
                 messages.error(request, error.message)
@@ -102,7 +103,7 @@ class VerbViews:
             decision = decide(
                 case_id=case_id,
                 actor=request.user,
-                version=_number(request.POST.get("version")),
+                version=number(request.POST.get("version")),
                 note=request.POST.get("note", "").strip(),
             )
             _say_done(request, DONE[verb], [decision])
@@ -239,10 +240,4 @@ def _say_done(request: HttpRequest, done: str, decisions: Iterable[Any]) -> None
 
 def _case_and_version(text: str) -> tuple[int, int | None]:
     case_id, _, version = text.partition(":")
-    return _number(case_id), _number(version)
-
-
-def _number(text: str | None) -> int:
-    if not text or not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidInput("The form is damaged; reload the page and try again.")
-    return int(text)
+    return number(case_id), number(version)
