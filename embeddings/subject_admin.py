@@ -176,7 +176,6 @@ class ChangeAdmin(EnrolOnly, ChangeAdminBase):
     ordering = ("-id",)
     actions = ("undo",)
     fields = readonly_fields = ("verb", "name", "category", "actor", "revision", "delta", "undoes", "created_at")
-    show_full_result_count = False
 
     @admin.display(description="what")
     def sentence(self, row: Change) -> str:

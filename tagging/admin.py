@@ -27,7 +27,6 @@ SHOWN_REFUSALS = 5
 
 
 class RowAdmin(ReadOnly, RowAdminBase):
-    show_full_result_count = False
     list_per_page = 50
 
     def has_decide_permission(self, request: HttpRequest) -> bool:

@@ -18,6 +18,7 @@ from booru_ml.checkpoint import Checkpoint, files
 from booru_ml.checkpoint.files import Folder
 from booru_ml.errors import BooruError
 from booru_ml.models import ModelVersion, Promotion
+from booru_ml.registry import Selection
 
 if TYPE_CHECKING:
     VersionAdminBase = admin.ModelAdmin[ModelVersion]
@@ -39,7 +40,7 @@ class ModelVersionAdmin(ReadOnly, VersionAdminBase):
 
     @admin.display(description="in force for")
     def in_force_for(self, row: ModelVersion) -> str:
-        return ", ".join(spoken().get(row.version, ())) or "–"
+        return ", ".join(spoken(registry.wanted()).get(row.version, ())) or "–"
 
     def get_urls(self) -> list[URLPattern]:
         routes = [
@@ -52,11 +53,7 @@ class ModelVersionAdmin(ReadOnly, VersionAdminBase):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The model's page: its card, what it is in force for, its history, and the forms."""
-        row = self.get_object(request, object_id)
-        if row is None:
-            raise Http404
-        if not self.has_view_permission(request, row):
-            raise PermissionDenied
+        row = self.row(request, object_id)
         tasks, card, trouble = described(row)
         last = promotions.standing(Promotion.objects.in_force())
         context = self.admin_site.each_context(request) | {
@@ -66,7 +63,7 @@ class ModelVersionAdmin(ReadOnly, VersionAdminBase):
             "tasks": tasks,
             "card": card,
             "trouble": trouble,
-            "in_force": spoken().get(row.version, ()),
+            "in_force": spoken(registry.look()).get(row.version, ()),
             "history": Promotion.objects.filter(candidate=row).select_related("actor"),
             "may_promote": request.user.has_perm(PROMOTE),
             "last": last if last and last.candidate_id == row.pk else None,
@@ -131,10 +128,10 @@ class PromotionAdmin(ReadOnly, PromotionAdminBase):
         return ", ".join(row.tasks)
 
 
-def spoken() -> dict[str, list[str]]:
+def spoken(selection: Selection) -> dict[str, list[str]]:
     """What is in force, by version; nothing where a folder cannot be read."""
     try:
-        found = registry.look().checkpoints
+        found = selection.checkpoints
         return {item.version: sorted(task for task in item.tasks if item.gives(task)) for item in found}
     except BooruError:
         return {}

@@ -39,7 +39,6 @@ class CaseAdmin(ReadOnly, VerbViews, ModelAdmin):
     list_select_related = ("claimed_by",)
     search_fields = ("pk",)
     search_help_text = "Find a case by the id of its post"
-    show_full_result_count = False
     sortable_by = ()
     actions = None
 
