@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from booru_ml.types import Analysis, Finding, PostFacts, Rating
-from tagging.rules import ratings
+from tagging.rules import ratings, unit
 from tagging.wording import RATINGS
 
 RATING_TOO_LOW = "rating_too_low"
@@ -94,7 +94,7 @@ def _rating_too_low(finding: Finding, rated: Rating | None) -> FlagDraft | None:
         return None
     predicted = max(above, key=lambda r: (above[r], r.severity))
     detail = {"rated": rated.value, "predicted": predicted.value}
-    return FlagDraft(RATING_TOO_LOW, _unit(sum(above.values())), detail, head.model)
+    return FlagDraft(RATING_TOO_LOW, unit(sum(above.values())), detail, head.model)
 
 
 def _explicit(finding: Finding, rated: Rating | None) -> FlagDraft | None:
@@ -104,10 +104,10 @@ def _explicit(finding: Finding, rated: Rating | None) -> FlagDraft | None:
     if head := finding.scores.get("nsfw"):
         said = head.as_dict()
         shares = {label: round(said[label], 4) for label in ("hentai", "porn") if label in said}
-        return FlagDraft(EXPLICIT, _unit(sum(shares.values())), {"classes": shares}, head.model)
+        return FlagDraft(EXPLICIT, unit(sum(shares.values())), {"classes": shares}, head.model)
     if head := finding.scores.get("rating"):
         share = ratings(head.as_dict()).get(Rating.EXPLICIT, 0.0)
-        return FlagDraft(EXPLICIT, _unit(share), {"classes": {"rating e": round(share, 4)}}, head.model)
+        return FlagDraft(EXPLICIT, unit(share), {"classes": {"rating e": round(share, 4)}}, head.model)
     return None
 
 
@@ -115,7 +115,7 @@ def _not_drawn(finding: Finding) -> FlagDraft | None:
     head = finding.scores.get("medium")
     if head is None or "photo" not in head.labels:
         return None
-    return FlagDraft(NOT_DRAWN, _unit(head.as_dict()["photo"]), {}, head.model)
+    return FlagDraft(NOT_DRAWN, unit(head.as_dict()["photo"]), {}, head.model)
 
 
 def _low_quality(finding: Finding) -> FlagDraft | None:
@@ -124,14 +124,14 @@ def _low_quality(finding: Finding) -> FlagDraft | None:
     if head is None or not head.labels:
         return None
     worst = "poor" if "poor" in head.labels else head.labels[-1]
-    return FlagDraft(LOW_QUALITY, _unit(head.as_dict()[worst]), {"grade": worst}, head.model)
+    return FlagDraft(LOW_QUALITY, unit(head.as_dict()[worst]), {"grade": worst}, head.model)
 
 
 def _duplicate(finding: Finding, facts: PostFacts, neighbours: Iterable[Near], least: float) -> FlagDraft | None:
     posts = closest(facts.id, neighbours, least=least)
     if not posts:
         return None
-    return FlagDraft(DUPLICATE, _unit(posts[0]["similarity"]), {"posts": posts}, finding.embedding_model)
+    return FlagDraft(DUPLICATE, unit(posts[0]["similarity"]), {"posts": posts}, finding.embedding_model)
 
 
 def closest(post_id: Any, neighbours: Iterable[Near], *, least: float) -> list[dict[str, Any]]:
@@ -175,7 +175,3 @@ def percent(share: float) -> str:
     if whole >= 100:
         return "100%" if share >= 1 else "99%"
     return "<1%" if whole <= 0 < round(share, 4) else f"{max(whole, 0)}%"
-
-
-def _unit(score: float) -> float:
-    return min(max(float(score), 0.0), 1.0)

@@ -187,7 +187,7 @@ def _recognised(matches: Iterable[Match], model_version: str, per_subject: int) 
             evidence["guess"] = True
         if box := match.box:
             evidence["box"] = [round(side, 4) for side in (box.x, box.y, box.width, box.height)]
-        score = _unit(match.probability)
+        score = unit(match.probability)
         found.append(
             Proposal(tag.name, tag.category, score, PROTOTYPE, model_version, match.gallery_revision, evidence)
         )
@@ -223,8 +223,9 @@ def may_apply(name: str, category: str, score: float, thresholds: Mapping[str, f
 
 
 def _proposal(tag: TagRef, scores: Scores, score: float, evidence: Mapping[str, Any]) -> Proposal:
-    return Proposal(tag.name, tag.category, _unit(score), MODEL, scores.model, None, evidence)
+    return Proposal(tag.name, tag.category, unit(score), MODEL, scores.model, None, evidence)
 
 
-def _unit(score: float) -> float:
+def unit(score: float) -> float:
+    """Within 0–1, which rounding, or a sum of probabilities, may leave."""
     return min(max(float(score), 0.0), 1.0)
