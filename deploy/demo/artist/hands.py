@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHADINGS = ("flat", "cel", "soft", "hatch")
-
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """One artist's habits. Lengths are in head radii, ``ink`` is RGB, saturation and contrast are factors."""
+    """One artist's habits. Lengths are in head radii, ``ink`` is RGB, ``shading`` flat, cel, soft or hatch; saturation
+    and contrast are factors.
+    """
 
     name: str
     line: float

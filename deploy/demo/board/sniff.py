@@ -31,10 +31,6 @@ class Sniffed:
     width: int = 0
     height: int = 0
 
-    @property
-    def content_type(self) -> str:
-        return CONTENT_TYPES.get(self.ext, UNKNOWN_TYPE)
-
 
 def sniff(head: bytes) -> Sniffed:
     """Format and size by the first ``HEAD_BYTES`` of a file; ``Sniffed()`` for anything else."""

@@ -15,8 +15,6 @@ from moderation import selectors as moderation
 from moderation.models import Flag
 from tagging.selectors import SuggestionView, suggestions_of
 
-LABELS = {"q": "questionable", "s": "sensitive", "g": "general", "e": "explicit"}
-
 
 def rows(
     samples: Sequence[Sample], posts: Mapping[str, int], not_accepted: Mapping[str, str], names: Mapping[str, str]
