@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -23,8 +22,8 @@ SLACK = 1024
 class GpuIndex:
     """A GPU index cannot remove, so what was removed keeps its place, without an id, until there are many of them.
 
-    FAISS allows one call at a time on a GPU index, reading included: hence the lock, which no other kind needs.
-    ``store`` makes the flat index that holds the vectors, the GPU's unless said otherwise.
+    FAISS allows one call at a time on a GPU index, reading included, and so does the index's owner. ``store`` makes the
+    flat index that holds the vectors, the GPU's unless said otherwise.
     """
 
     def __init__(self, dimension: int, *, store: Callable[[int], Any] | None = None) -> None:
@@ -32,52 +31,47 @@ class GpuIndex:
         self._store: Any = (store or gpu_store)(dimension)
         self._slots = np.zeros(0, dtype=np.int64)  # the id at each place in the store; -1: removed
         self._places: dict[int, int] = {}
-        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._places)
 
     def ids(self) -> IntArray:
-        with self._lock:
-            return self._slots[self._slots >= 0]
+        return self._slots[self._slots >= 0]
 
     def add(self, ids: IntArray, vectors: FloatArray) -> None:
-        with self._lock:
-            self.remove(ids)
-            latest = {id_: row for row, id_ in enumerate(ids.tolist())}
-            start = len(self._slots)
-            fresh = np.fromiter(latest, dtype=np.int64, count=len(latest))
-            if len(fresh):
-                self._store.add(np.ascontiguousarray(vectors[list(latest.values())], dtype=np.float32))
-                self._slots = np.concatenate([self._slots, fresh])
-                self._places.update(zip(fresh.tolist(), range(start, start + len(fresh)), strict=True))
+        self.remove(ids)
+        latest = {id_: row for row, id_ in enumerate(ids.tolist())}
+        start = len(self._slots)
+        fresh = np.fromiter(latest, dtype=np.int64, count=len(latest))
+        if len(fresh):
+            self._store.add(np.ascontiguousarray(vectors[list(latest.values())], dtype=np.float32))
+            self._slots = np.concatenate([self._slots, fresh])
+            self._places.update(zip(fresh.tolist(), range(start, start + len(fresh)), strict=True))
 
     def remove(self, ids: IntArray) -> int:
-        with self._lock:
-            found = (self._places.pop(id_, None) for id_ in ids.tolist())
-            places = [place for place in found if place is not None]
-            self._slots[places] = -1
-            if len(self._slots) - len(self) > max(SLACK, len(self) // 10):
-                self._compact()
-            return len(places)
+        found = (self._places.pop(id_, None) for id_ in ids.tolist())
+        places = [place for place in found if place is not None]
+        self._slots[places] = -1
+        if len(self._slots) - len(self) > max(SLACK, len(self) // 10):
+            self._compact()
+        return len(places)
 
     def search(self, queries: FloatArray, limit: int) -> tuple[FloatArray, IntArray]:
         values = np.full((len(queries), limit), -np.inf, dtype=np.float32)
         ids = np.full((len(queries), limit), -1, dtype=np.int64)
-        with self._lock:
-            wanted = min(limit, len(self), MOST) if len(queries) else 0
-            ask = min(limit, len(self._slots), MOST)
-            while wanted:
-                found, places = self._store.search(np.ascontiguousarray(queries, dtype=np.float32), ask)
-                named = np.where(places < 0, -1, self._slots[places])
-                living = named >= 0
-                if living.sum(axis=1).min() >= wanted or ask == min(len(self._slots), MOST):
-                    order = np.argsort(~living, axis=1, kind="stable")[:, :wanted]
-                    ids[:, :wanted] = np.take_along_axis(named, order, axis=1)
-                    values[:, :wanted] = np.take_along_axis(found, order, axis=1)
-                    values[ids < 0] = -np.inf
-                    break
-                ask = min(2 * ask, len(self._slots), MOST)  # what was removed takes up the places
+        wanted = min(limit, len(self), MOST) if len(queries) else 0
+        ask = min(limit, len(self._slots), MOST)
+        while wanted:
+            found, places = self._store.search(np.ascontiguousarray(queries, dtype=np.float32), ask)
+            named = np.where(places < 0, -1, self._slots[places])
+            living = named >= 0
+            if living.sum(axis=1).min() >= wanted or ask == min(len(self._slots), MOST):
+                order = np.argsort(~living, axis=1, kind="stable")[:, :wanted]
+                ids[:, :wanted] = np.take_along_axis(named, order, axis=1)
+                values[:, :wanted] = np.take_along_axis(found, order, axis=1)
+                values[ids < 0] = -np.inf
+                break
+            ask = min(2 * ask, len(self._slots), MOST)  # what was removed takes up the places
         return values, ids
 
     def _compact(self) -> None:

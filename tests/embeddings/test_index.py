@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from embeddings.index.base import Index
 from embeddings.index.exact import NumpyIndex
 from embeddings.index.gpu import GpuIndex
 from embeddings.index.graph import GraphIndex
-from tests.threads import together
 
 SIZE = 8
 
@@ -167,37 +164,6 @@ def test_a_gpu_clears_away_what_was_removed(monkeypatch):
     index.remove(np.arange(50))
     assert index._store.ntotal == 50
     assert index.search(stored[70:71], 1)[1].tolist() == [[70]]
-
-
-def test_a_gpu_is_never_asked_two_things_at_once():
-    """FAISS leaves undefined what happens when a GPU index is read while it changes."""
-    busy = threading.Lock()
-
-    class Guarded:
-        def __init__(self, store) -> None:
-            self.store = store
-
-        def __getattr__(self, name):
-            def call(*args):
-                assert busy.acquire(blocking=False), "two calls at once"
-                try:
-                    return getattr(self.store, name)(*args)
-                finally:
-                    busy.release()
-
-            return call
-
-    index = on_cpu(64)
-    index._store = Guarded(index._store)
-    index.add(np.arange(2000), vectors(0, 2000, 64))
-
-    def work(seed: int) -> None:
-        for turn in range(20):
-            index.add(np.arange(5000 * seed, 5000 * seed + 50), vectors(turn, 50, 64))
-            index.search(vectors(turn, 4, 64), 10)
-            index.remove(np.arange(5000 * seed, 5000 * seed + 25))
-
-    assert together(*(partial(work, seed) for seed in range(1, 4))) == [None] * 3
 
 
 def test_a_graph_keeps_its_recall_as_it_grows_and_loses():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from functools import partial
+
 import numpy as np
 import pytest
 from django.db import transaction
@@ -9,9 +13,11 @@ from django.db import transaction
 from booru_ml.errors import InvalidInput, NotFound
 from embeddings import services, similar
 from embeddings.index import choose
+from embeddings.index.exact import NumpyIndex
 from embeddings.index.graph import GraphIndex
 from embeddings.models import Vector
-from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen
+from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen, unit
+from tests.threads import together
 
 
 @pytest.mark.django_db
@@ -168,3 +174,23 @@ class TestCommittedOnly:
                 for key, vector in shown.items():
                     assert services.near(vector=vector, limit=1)[0].post_id == key
         assert Vector.objects.count() == 12
+
+
+def test_one_thread_at_a_time_comes_to_an_index(monkeypatch):
+    """None of them locks, and what FAISS does on a GPU that is asked two things at once is undefined."""
+    busy = threading.Lock()
+
+    class Guarded(NumpyIndex):
+        def search(self, queries, limit):
+            assert busy.acquire(blocking=False), "two questions at once"
+            try:
+                time.sleep(0.01)
+                return super().search(queries, limit)
+            finally:
+                busy.release()
+
+    space = similar.Space(VERSION, "picture", Guarded(2))
+    space.index.add(np.array([7]), np.array([[1.0, 0.0]], np.float32))
+    monkeypatch.setattr(space, "_sync", lambda: None)
+    ask = partial(space.search, np.array([[1.0, 0.0]], np.float32), 1)
+    assert together(ask, ask, ask) == [[[(7, 1.0)]]] * 3
