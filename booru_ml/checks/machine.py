@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from importlib.util import find_spec
 
 from django.apps import apps
@@ -16,9 +17,11 @@ from booru_ml.errors import CheckpointError
 from booru_ml.nn.routes import INSTALL, ROUTES, RUNTIMES
 from booru_ml.pipeline.outbox import database
 
+FAISS = ("faiss-cpu", "faiss-gpu-cu12")
+
 
 def check() -> Iterator[CheckMessage]:
-    """E030 to E034, W030 and W031."""
+    """E030 to E034, W030 to W033."""
     for app in dict.fromkeys(path.split(".")[0] for path in SINKS):
         if not apps.is_installed(app):
             hint = f"Put {app!r} into INSTALLED_APPS, beside 'booru_ml', and migrate."
@@ -35,6 +38,13 @@ def check() -> Iterator[CheckMessage]:
         )
     yield from _runtime()
     yield from _checkpoints()
+    if all(any(distributions(name=name)) for name in FAISS):
+        yield Warning(
+            f"{' and '.join(FAISS)} are both installed and have written over each other: FAISS finds no GPU, or cannot "
+            "even be imported.",
+            hint=f"pip uninstall {FAISS[0]}, then pip install --force-reinstall --no-deps {FAISS[1]}.",
+            id="booru_ml.W033",
+        )
 
 
 def _runtime() -> Iterator[CheckMessage]:

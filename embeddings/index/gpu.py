@@ -85,7 +85,7 @@ class GpuIndex:
 
 
 def gpu_wanted() -> bool:
-    """Whether the settings allow a GPU and FAISS finds one (``pip install 'booru-ml[faiss-gpu]'``)."""
+    """Whether the settings allow a GPU and FAISS finds one (docs/install.md, “Indexes on a GPU”)."""
     return config().DEVICE != "cpu" and gpus() > 0
 
 

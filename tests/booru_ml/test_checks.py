@@ -123,6 +123,11 @@ def test_runtime_without_its_package(settings, monkeypatch):
     assert "gpu" in found(settings, RUNTIME="torch")["booru_ml.E032"]
 
 
+def test_two_packages_of_faiss_in_one_folder(settings, monkeypatch):
+    monkeypatch.setattr("booru_ml.checks.machine.distributions", lambda name: [name])
+    assert "--force-reinstall --no-deps faiss-gpu-cu12" in found(settings)["booru_ml.W033"]
+
+
 class Folder:
     """A checkpoint as its folder describes it."""
 
@@ -158,7 +163,7 @@ def test_own_adapter_needs_no_field_map(settings, monkeypatch):
 
 
 def test_every_id_is_tested_and_documented():
-    alone = {"E030", "E032", "E034", "E035", "W030", "W032"}
+    alone = {"E030", "E032", "E034", "E035", "W030", "W032", "W033"}
     assert set(IDS) == set(CASES) | alone
     text = Path("docs/checks.md").read_text()
     assert [number for number in IDS if f"`booru_ml.{number}`" not in text] == []

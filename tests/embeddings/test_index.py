@@ -44,7 +44,7 @@ def on_cpu(size: int) -> GpuIndex:
 
 def on_gpu(size: int) -> GpuIndex:
     if not gpu.gpus():
-        pytest.skip("needs a GPU and faiss-gpu (pip install 'booru-ml[faiss-gpu]')")
+        pytest.skip("needs a GPU and FAISS for it (docs/install.md, “Indexes on a GPU”)")
     return GpuIndex(size)
 
 
