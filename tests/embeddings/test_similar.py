@@ -16,7 +16,7 @@ from embeddings.index import choose
 from embeddings.index.exact import NumpyIndex
 from embeddings.index.graph import GraphIndex
 from embeddings.models import Vector
-from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen, unit
+from tests.embeddings.factories import VERSION, Artist, analysis, finding, post, seen
 from tests.threads import together
 
 
