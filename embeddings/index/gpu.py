@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from booru_ml.conf import config
+from booru_ml.nn.routes.gpus import share
 from booru_ml.types import FloatArray
 from embeddings.index.base import load_faiss
 from embeddings.types import IntArray
 
 MOST = 2048
 """The longest list of neighbours that FAISS gives on a GPU."""
+SCRATCH_BYTES = 64 << 20
 SLACK = 1024
 """Removed vectors that may stay on the GPU before they are cleared away."""
 
@@ -102,8 +104,13 @@ def gpu_store(dimension: int) -> Any:
     place = faiss.GpuIndexFlatConfig()
     place.useFloat16 = True
     _, _, number = config().DEVICE.partition(":")
-    place.device = int(number or 0)
-    resources = faiss.StandardGpuResources()
-    index = faiss.GpuIndexFlatIP(resources, dimension, place)
-    index.keep = resources  # must outlive the index
-    return index
+    place.device = int(number) if number else share(gpus())  # where this process's networks are, too
+    return faiss.GpuIndexFlatIP(_resources(), dimension, place)
+
+
+@cache
+def _resources() -> Any:
+    """Of all indexes of this process. FAISS would set 1.5 GiB of the GPU aside for sums, which networks need more."""
+    resources = load_faiss().StandardGpuResources()
+    resources.setTempMemory(SCRATCH_BYTES)
+    return resources
