@@ -18,7 +18,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.db.models.functions import Now
 
 from booru_ml import promotions
-from booru_ml.errors import BooruError, InvalidInput, StaleState
+from booru_ml.errors import InvalidInput, StaleState
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob, Shadow, ShadowLook
 from booru_ml.pipeline import leases
@@ -121,7 +121,9 @@ def step(shadow: Shadow, *, active: Looker, candidate: Looker, decoders: Any, ho
         try:
             with host().open_picture(job.post_id) as stream:
                 picture = decoders.submit(stream).result(timeout=60)
-        except (BooruError, OSError, ValueError, TimeoutError) as error:
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception as error:  # whatever the board's storage raises
             logger.info("left out of the trial: %s", error, extra={"post_id": str(job.post_id)})
             continue
         try:

@@ -1,7 +1,7 @@
 """Checks every file under a folder as an upload would be: for a board that wants to know before it takes a collection.
 
 Hostile folders are expected as well as hostile files: links are not followed, pipes and devices not opened, and memory
-stays bounded by the largest single folder's names.
+stays bounded by the names in the folders on the way to one file.
 """
 
 from __future__ import annotations
