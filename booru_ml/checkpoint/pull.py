@@ -7,6 +7,7 @@ only the files that a checkpoint may hold are fetched.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -41,7 +42,7 @@ def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None
             f"not {revision[:80]!r}."
         )
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     folder = room / _folder_name(repository.split("/")[1])
     try:
@@ -65,8 +66,11 @@ def from_hub(repository: str, revision: str, room: Path, *, endpoint: str | None
             hf_hub_download(repository, name, revision=revision, local_dir=folder, endpoint=endpoint)
             if not _is(folder / name, listed[name]):
                 raise CheckpointError(f"{repository}: {name} is not the file of {revision}. Fetch it again.")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(f"{repository} cannot be fetched: {str(error).strip()[:300]}") from error
+    # Its bases are OSError and that of the HTTP client, which is another one from release to release: where nothing
+    # answers, the client's own errors come through.
+    except HfHubHTTPError.__bases__ as error:  # type: ignore[misc]
+        why = str(error).strip()[:300] or type(error).__name__
+        raise CheckpointError(f"{repository} cannot be fetched: {why}") from error
     _finish(folder, f"Fetched from the Hugging Face hub: {repository} at {revision}.")
     return folder, tuple(there.keys() - listed.keys())
 
@@ -134,7 +138,7 @@ def _download(url: str, part: Path, say: Progress) -> None:
         if error.code == 416:  # All of it is here already.
             return
         raise CheckpointError(f"{url} cannot be fetched: {error}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise CheckpointError(f"{url} cannot be fetched: {error}. Run the same command again to go on.") from error
     if length and done < length:
         raise CheckpointError(f"{url} broke off after {done:,} of {length:,} bytes. Run the same command to go on.")

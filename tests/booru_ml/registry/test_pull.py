@@ -54,6 +54,13 @@ def test_an_archive_is_fetched_by_its_sum_and_goes_on_where_it_broke_off(shelf, 
     assert not [name for name in contents(shelf) if name.startswith(".")]
 
 
+def test_pieces_that_break_off_are_told_in_a_sentence(shelf, server):
+    server.files["/m.tar"] = b"ff\r\nthe first bytes of a longer piece"
+    server.headers["/m.tar"] = {"Transfer-Encoding": "chunked"}
+    with pytest.raises(CheckpointError, match="cannot be fetched: IncompleteRead.*Run the same command"):
+        fetch(shelf, f"{server.url}/m.tar", "0" * 64)
+
+
 @pytest.mark.django_db
 def test_what_is_wrong_is_told_of_the_address(settings, shelf, server, folder, tmp_path):
     settings.BOORU_ML = {**settings.BOORU_ML, "MODELS_DIR": str(shelf.folder)}
@@ -178,6 +185,14 @@ def test_a_revision_that_may_move_is_refused(shelf, hub, revision):
     with pytest.raises(InvalidInput, match="full commit hash"):
         from_there(shelf, hub, revision)
     assert hub.asked == []
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_a_sentence(shelf, hub):
+    hub.shutdown()
+    hub.server_close()
+    with pytest.raises(CheckpointError, match=r"someone/Some-Tagger cannot be fetched: .*refused"):
+        from_there(shelf, hub)
+    assert contents(shelf) == []
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
