@@ -193,7 +193,7 @@ def tensor_shapes(source: Folder, name: str) -> dict[str, tuple[int, ...]]:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
             return {key: tuple(int(n) for n in value["shape"]) for key, value in header.items()}
-        except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        except (ValueError, RecursionError, AttributeError, KeyError, TypeError, OverflowError):
             source.fail(f"{name} has a damaged header. Fetch the checkpoint again")
 
 

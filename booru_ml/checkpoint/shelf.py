@@ -49,9 +49,11 @@ class Shelf:
             draft = room / name
             draft.mkdir()
             for file in wanted:
-                _copy(given.path / file, draft / file)
+                shutil.copyfile(given.path / file, draft / file)
             sums = "".join(f"{given.sums[file]}  {file}\n" for file in sorted(wanted))
             (draft / files.SUMS).write_text(sums, encoding="utf-8")
+            for path in (*draft.iterdir(), draft):
+                _sync(path)
             with named(draft, str(given.path)):
                 copy = Checkpoint.load(draft)
                 if target.exists():
@@ -64,7 +66,8 @@ class Shelf:
                 if not target.exists():
                     raise
                 return Kept(self._same(target, copy), left)  # Somebody else put it here meanwhile.
-            _sync(target.parent)
+            for path in (target.parent, self.folder):
+                _sync(path)
         return Kept(Checkpoint.read(target), left)
 
     @contextmanager
@@ -114,14 +117,9 @@ def named(place: Path, name: str) -> Iterator[None]:
         raise CheckpointError(error.message.replace(str(place.resolve()), name)) from error
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """A file or a folder: it is there after a power cut, too."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

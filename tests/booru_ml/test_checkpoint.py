@@ -282,7 +282,19 @@ def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:
     assert "no UTF-8" in refusal(folder)
 
 
-@pytest.mark.parametrize("header", [b"", b"\x00" * 8, struct.pack("<Q", 2**60) + b"{}", struct.pack("<Q", 4) + b"nope"])
+ENDLESS = b'{"a": {"shape": [1e999]}}'
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"\x00" * 8,
+        struct.pack("<Q", 2**60) + b"{}",
+        struct.pack("<Q", 4) + b"nope",
+        struct.pack("<Q", len(ENDLESS)) + ENDLESS,
+    ],
+)
 def test_weights_with_a_damaged_header_are_refused(folder: Path, header: bytes) -> None:
     (folder / "model.safetensors").write_bytes(header)
     pin(folder)

@@ -55,7 +55,7 @@ def measure(checkpoint: Checkpoint, settings: Settings, *, device: str) -> Choic
     first, exact = usual(checkpoint, device).name, usual(checkpoint, "cpu").name
     with arms(checkpoint, names, device=device, threads=settings.threads) as running:
         fitted = [fit(frame, checkpoint.preprocess) for frame in patterns()]
-        if device == "cpu":
+        if device == "cpu" and exact in names:
             reference = next(arm for arm in running if arm.route == exact).see(fitted)
         else:
             with arms(checkpoint, [exact], device="cpu", threads=settings.threads) as (arm,):

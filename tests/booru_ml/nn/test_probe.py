@@ -122,6 +122,15 @@ def test_the_usual_route_must_work(checkpoint: Checkpoint, machine: Any) -> None
         measured(checkpoint)
 
 
+def test_a_machine_that_lacks_what_a_checkpoint_needs_says_so(
+    checkpoint: Checkpoint, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(onnx=(14, np.inf))  # stands for a package that is not installed, as its process would say
+    monkeypatch.setattr(probe, "available", lambda *_, **__: [])
+    with pytest.raises(CheckpointError, match="illegal instruction"):
+        measured(checkpoint)
+
+
 def test_a_route_good_at_full_batches_alone_does_not_win(
     checkpoint: Checkpoint, machine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

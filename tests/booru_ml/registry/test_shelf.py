@@ -77,6 +77,13 @@ def test_two_that_add_the_same_at_once_both_get_it(shelf, folder):
     Checkpoint.load(one)
 
 
+def test_what_is_kept_is_on_the_disk_as_a_whole_before_it_has_its_name(shelf, folder, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    path = shelf.put(folder(), sound).checkpoint.path
+    assert {place.stat().st_ino for place in (*path.iterdir(), path, path.parent, shelf.folder)} == set(synced)
+
+
 def test_a_full_disk_says_where_room_is_needed(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="MODELS_DIR"):
