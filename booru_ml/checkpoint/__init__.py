@@ -70,9 +70,9 @@ class Checkpoint:
         return checkpoint
 
     @classmethod
-    def read(cls, folder: str | Path) -> Self:
-        """As ``load`` without reading the weights: small files are checked, large ones only found. Cheap."""
-        source = Folder(folder)
+    def read(cls, folder: str | Path, sums: Mapping[str, str] | None = None) -> Self:
+        """As ``load``, but large files are only found, not read. Cheap. ``sums``: in place of those that are pinned."""
+        source = Folder(folder, sums)
         config = source.json(files.CONFIG)
         booru = config.get("booru")
         if booru is not None and (not isinstance(booru, dict) or booru.get("format") != FORMAT):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,12 +42,13 @@ _LINE = re.compile(rf"([0-9a-f]{{64}}) [ *]({_NAME.pattern})")
 class Folder:
     """The files of one checkpoint. Every failure is a ``CheckpointError`` that names the folder and the cure."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, sums: Mapping[str, str] | None = None) -> None:
+        """``sums``: what to go by instead of those that are pinned."""
         self.path = Path(path)
         if not self.path.is_dir():
             self.fail("is no folder. Correct the path, here or in BOORU_ML['CHECKPOINTS'], or put the checkpoint there")
         self.path = self.path.resolve()
-        self.sums = self._read_sums()
+        self.sums = self._read_sums() if sums is None else sums
 
     def __contains__(self, name: str) -> bool:
         return name in self.sums
@@ -149,14 +151,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def pin(path: str | Path) -> None:
-    """Writes ``SHA256SUMS`` over the folder's regular files as they are now; one of a strange name is nobody's, and
-    never read. Raises ``CheckpointError`` where nothing can be written."""
+def sums_of(path: str | Path) -> dict[str, str]:
+    """Of the folder's regular files as they are now; one of a strange name is nobody's, and never read.
+
+    Raises ``CheckpointError``.
+    """
+    try:
+        files = sorted(file for file in Path(path).iterdir() if file.is_file() and not file.is_symlink())
+        return {file.name: sha256(file) for file in files if file.name != SUMS and _NAME.fullmatch(file.name)}
+    except OSError as error:
+        raise CheckpointError(f"Checkpoint {path}: its files cannot be read: {error}.") from error
+
+
+def pin(path: str | Path, sums: Mapping[str, str] | None = None) -> None:
+    """Writes ``SHA256SUMS``: ``sums``, or ``sums_of`` the folder. Raises ``CheckpointError`` where it cannot."""
     folder = Path(path)
     partial = folder / f".{SUMS}.partial"
+    lines = [f"{digest}  {name}\n" for name, digest in (sums_of(folder) if sums is None else sums).items()]
     try:
-        files = sorted(file for file in folder.iterdir() if file.is_file() and not file.is_symlink())
-        lines = [f"{sha256(file)}  {file.name}\n" for file in files if file.name != SUMS and _NAME.fullmatch(file.name)]
         partial.write_text("".join(lines), encoding="utf-8")
         partial.replace(folder / SUMS)
     except OSError as error:

