@@ -1,7 +1,9 @@
-"""Files that stand there whole or not at all, and full, locked or missing disks told by the file's name."""
+"""Files and folders that stand there whole or not at all; full, locked or missing disks told by the file's name."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +31,35 @@ def whole(path: Path) -> Iterator[Path]:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)  # room for others
+
+
+@contextmanager
+def beside(target: Path, *, copied: bool = False) -> Iterator[Path]:
+    """A fresh folder beside ``target``, or a copy of it, that takes its place when the block ends well; else what stood
+    there stays. Raises ``Unavailable`` where nothing can be written."""
+    # The name inside is the target's, as a checkpoint without a section of ours is named by it.
+    room = target.parent / f".{target.name}.partial"
+    folder = room / target.name
+    shutil.rmtree(room, ignore_errors=True)
+    try:
+        with writing(target):
+            folder.mkdir(parents=True)
+            if copied:
+                shutil.copytree(target, folder, dirs_exist_ok=True)
+            yield folder
+            if not (target.exists() and exchange(folder, target)):
+                if target.exists():
+                    target.rename(room / "old")
+                folder.rename(target)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Both names change at once, so a kill never finds neither; False where the system (not Linux) cannot do that."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), flag) == 0
 
 
 def is_stream(path: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from booru_ml.checkpoint import HeadKind, files, pin
+from booru_ml.disk import beside
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation.answers import Index, Table
 
@@ -118,9 +119,17 @@ def store_thresholds(checkpoint: Checkpoint, head: str, chosen: Mapping[str, flo
 
     Raises ``InvalidInput`` where the folder's label file would overrule them.
     """
-    folder = checkpoint.path
+    with beside(checkpoint.path, copied=True) as folder:
+        _set_thresholds(checkpoint, folder, head, chosen)
+        pin(folder)
+    return checkpoint.path / files.THRESHOLDS
+
+
+def _set_thresholds(checkpoint: Checkpoint, folder: Path, head: str, chosen: Mapping[str, float]) -> None:
     if files.WD_LABELS in checkpoint.sums and "best_threshold" in _header(folder / files.WD_LABELS):
-        raise InvalidInput(f"{folder}: {files.WD_LABELS} has thresholds of its own, which would overrule these.")
+        raise InvalidInput(
+            f"{checkpoint.path}: {files.WD_LABELS} has thresholds of its own, which would overrule these."
+        )
     path = folder / files.THRESHOLDS
     columns = ["head", "category", "name", "threshold"]
     rows: list[dict[str, str]] = []
@@ -129,15 +138,11 @@ def store_thresholds(checkpoint: Checkpoint, head: str, chosen: Mapping[str, flo
             rows = [
                 row for row in csv.DictReader(file) if (row.get("head"), row.get("name")) not in _keys(head, chosen)
             ]
-    rows += [{"head": head, "name": name, "threshold": f"{value:.4f}"} for name, value in sorted(chosen.items())]
-    partial = folder / f".{files.THRESHOLDS}.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    rows += [{"head": head, "name": name, "threshold": f"{value:.9g}"} for name, value in sorted(chosen.items())]
+    with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    partial.replace(path)
-    pin(folder)
-    return path
 
 
 def store_temperature(checkpoint: Checkpoint, head: str, by: float) -> Checkpoint:
@@ -176,12 +181,13 @@ def store_curve(checkpoint: Checkpoint, head: str, curve: Curve) -> Checkpoint:
     from booru_ml.nn.writing import set_calibration
 
     said = checkpoint.thresholds.get(head, {}) if checkpoint.heads[head].kind is HeadKind.SIGMOID else {}
-    if said:
-        scores, chances = checkpoint.calibration.get(head, ((0.0, 1.0), (0.0, 1.0)))
-        moved = np.interp(np.interp(list(said.values()), chances, scores), *curve)
-        store_thresholds(checkpoint, head, dict(zip(said, moved.tolist(), strict=True)))
-    set_calibration(checkpoint.path, {**checkpoint.calibration, head: curve})
-    pin(checkpoint.path)
+    with beside(checkpoint.path, copied=True) as folder:
+        if said:
+            scores, chances = checkpoint.calibration.get(head, ((0.0, 1.0), (0.0, 1.0)))
+            moved = np.interp(np.interp(list(said.values()), chances, scores), *curve)
+            _set_thresholds(checkpoint, folder, head, dict(zip(said, moved.tolist(), strict=True)))
+        set_calibration(folder, {**checkpoint.calibration, head: curve})
+        pin(folder)
     return type(checkpoint).load(checkpoint.path)
 
 

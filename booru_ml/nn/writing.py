@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +16,7 @@ from torch import Tensor
 from booru_ml.checkpoint import Checkpoint, HeadKind, files, pin, values
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.labels import NUMBERED, Curve
-from booru_ml.disk import writing
+from booru_ml.disk import beside
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.export import export
 
@@ -57,7 +54,7 @@ def check_place(target: Path) -> None:
 def write(target: Path, draft: Draft, *, check: Check | None = None) -> Checkpoint:
     """Writes ``target`` with its graph and sums; what stood there is replaced only after ``check`` let it pass."""
     check_place(target)
-    with _Beside(target) as folder:
+    with beside(target) as folder:
         (folder / files.CONFIG).write_text(json.dumps(draft.config, indent=2) + "\n", encoding="utf-8")
         _save(folder / files.WEIGHTS, draft.weights)
         _save(folder / files.HEADS, draft.heads)
@@ -87,8 +84,7 @@ def set_heads(
             f"{checkpoint.path} is as its publisher made it and holds no heads of ours. "
             "Make a folder of ours out of it first: booru_train encoder --base"
         )
-    with _Beside(checkpoint.path) as folder:
-        shutil.copytree(checkpoint.path, folder, dirs_exist_ok=True)
+    with beside(checkpoint.path, copied=True) as folder:
         config = json.loads((folder / files.CONFIG).read_text(encoding="utf-8"))
         config["booru"]["heads"] |= {name: dict(said) for name, said in declared.items()}
         if faces is not None:
@@ -117,8 +113,7 @@ def set_heads(
 
 def renew_graph(checkpoint: Checkpoint, *, check: Check | None = None) -> Checkpoint:
     """Writes ``model.onnx`` anew and pins the folder again."""
-    with _Beside(checkpoint.path) as folder:
-        shutil.copytree(checkpoint.path, folder, dirs_exist_ok=True)
+    with beside(checkpoint.path, copied=True) as folder:
         _finish(folder, check)
     return Checkpoint.load(checkpoint.path)
 
@@ -152,48 +147,14 @@ def _finish(folder: Path, check: Check | None) -> None:
         check(Checkpoint.load(folder))
 
 
-class _Beside:
-    """A fresh folder beside ``target`` that takes its place when the block ends well, and goes when it does not."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        # The name inside is the target's, as a folder without a section of ours is named by it.
-        self.room = target.parent / f".{target.name}.partial"
-        self.folder = self.room / target.name
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.room, ignore_errors=True)
-        with writing(self.target):
-            self.folder.mkdir(parents=True)
-        return self.folder
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, *__: object) -> None:
-        try:
-            with writing(self.target):
-                if isinstance(error, OSError):
-                    raise error
-                if isinstance(error, SafetensorError):
-                    raise OSError(str(error)) from error
-                if error is None and not (self.target.exists() and _exchange(self.folder, self.target)):
-                    if self.target.exists():
-                        self.target.rename(self.room / "old")
-                    self.folder.rename(self.target)
-        finally:
-            shutil.rmtree(self.room, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Both names change at once, so a kill never finds neither; False where the system (not Linux) cannot do that."""
-    rename = getattr(ctypes.CDLL(None), "renameat2", None)
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
-
-
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
     if not tensors:
         path.unlink(missing_ok=True)
         return
-    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    try:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
     path.chmod(0o644)
 
 

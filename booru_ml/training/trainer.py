@@ -148,9 +148,7 @@ def publish(
         found = tested(learner, given, settings, bench, "val")
         truth = table(found.truth, len(given.labels))
         chosen = best_thresholds(found.said, truth, least=CHOSEN_PER_TAG)
-        thresholds = [
-            (name, "", label.name, round(float(score), 4)) for label, score in zip(given.labels, chosen, strict=True)
-        ]
+        thresholds = [(name, "", label.name, float(score)) for label, score in zip(given.labels, chosen, strict=True)]
     draft = Draft(
         config=config_of(out, start, preprocess(start, settings), {name: said}, learner.backbone),
         weights=weights_of(learner.backbone),

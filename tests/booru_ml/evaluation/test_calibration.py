@@ -110,6 +110,29 @@ def test_thresholds_move_along_with_the_tags_curve(checkpoint: Path, tmp_path: P
     assert moved.thresholds["tags"]["sea"] == pytest.approx(raw / 2, abs=1e-3)
 
 
+def test_a_threshold_of_a_rare_tag_is_not_rounded_to_nothing(checkpoint: Path) -> None:
+    found = {"sky": 2.1e-5, "sea": 0.123456789}
+    calibration.store_thresholds(Checkpoint.load(checkpoint), "tags", found)
+    assert Checkpoint.load(checkpoint).thresholds["tags"] == pytest.approx(found, rel=1e-8)
+
+
+def test_what_is_stored_is_in_force_as_a_whole_or_not_at_all(checkpoint: Path, monkeypatch: Any) -> None:
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    calibration.store_thresholds(Checkpoint.load(checkpoint), "tags", {"sky": 0.4})
+    before = Checkpoint.load(checkpoint)
+    monkeypatch.setattr(calibration, "pin", killed)
+    for store in (
+        lambda: calibration.store_thresholds(before, "tags", {"sky": 0.6}),
+        lambda: calibration.store_curve(before, "tags", ((0.0, 1.0), (0.0, 0.5))),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            store()
+        assert Checkpoint.load(checkpoint).version == before.version
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
