@@ -5,26 +5,34 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from booru_ml.errors import Unavailable
+
+STALE_SECONDS = 600.0
+"""Nobody writes on at a file that was not touched for so long."""
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Where to write what takes the place of ``path`` when the block ends well; else what stood there stays.
 
-    Nothing takes the place of a device or a pipe (``/dev/stdout``), which is written to as it is. Raises
-    ``Unavailable`` where nothing can be written.
+    Nothing takes the place of a device or a pipe (``/dev/stdout``), which is written to as it is. Of several that write
+    at once the last one counts. Raises ``Unavailable`` where nothing can be written.
     """
     if is_stream(path):
         with writing(path):
             yield path
         return
-    partial = path.with_name(f".partial-{path.name}")  # the ending stays, by which drawings know their format
+    # The ending stays, by which drawings know their format.
+    partial = path.with_name(f".partial-{uuid.uuid4().hex}-{path.name}")
     with writing(path):
+        _sweep(path)
         try:
             yield partial
             partial.replace(path)
@@ -60,6 +68,15 @@ def exchange(one: Path, other: Path) -> bool:
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), flag) == 0
+
+
+def _sweep(path: Path) -> None:
+    """What those left who were killed while they wrote to ``path``."""
+    old = time.time() - STALE_SECONDS
+    for partial in path.parent.glob(f".partial-*-{escape(path.name)}"):
+        with suppress(OSError):  # another one sweeps, too
+            if partial.stat().st_mtime < old:
+                partial.unlink()
 
 
 def is_stream(path: Path) -> bool:
