@@ -1,7 +1,7 @@
 """A checkpoint out of a zip or tar archive: only the files that a checkpoint may hold, and only by their names.
 
-Nothing is extracted by the archive's own paths, so none can lead out; links and devices are refused; sizes are counted
-while they are read, so a small archive cannot become a large folder.
+Nothing is extracted by the archive's own paths, and one with a path that leads out is refused; so are links and devices
+in place of such files. Sizes are counted while they are read, so a small archive cannot become a large folder.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def unpack(archive: Path, folder: Path, *, name: str = "") -> tuple[str, Left]:
         for count, (path, regular, stream) in enumerate(_members(archive), start=1):
             if count > MOST_MEMBERS:
                 raise CheckpointError(f"{name} has more than {MOST_MEMBERS:,} members; this is no checkpoint.")
+            if path.is_absolute() or ".." in path.parts:
+                raise CheckpointError(f"{name}: {str(path)[:80]!r} leads out of the archive.")
             if path.name not in TAKEN:
                 left.append(str(path))
                 continue
             if not regular:
                 raise CheckpointError(f"{name}: {path} is a link or a device. Pack the file itself.")
-            if path.is_absolute() or ".." in path.parts:
-                raise CheckpointError(f"{name}: {str(path)[:80]!r} leads out of the archive.")
             homes.add(path.parent)
             if path.name in seen or len(homes) > 1:
                 raise CheckpointError(f"{name} holds several checkpoints. Pack one folder.")
