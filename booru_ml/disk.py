@@ -55,15 +55,21 @@ def beside(target: Path, *, copied: bool = False) -> Iterator[Path]:
             if copied:
                 shutil.copytree(target, folder, dirs_exist_ok=True)
             yield folder
-            if not (target.exists() and exchange(folder, target)):
-                if target.exists():
-                    target.rename(room / "old")
-                folder.rename(target)
+            supersede(target, folder, aside=room / "old")
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
 
-def exchange(one: Path, other: Path) -> bool:
+def supersede(target: Path, folder: Path, *, aside: Path) -> None:
+    """``folder`` becomes ``target``. What stood there is called ``folder`` or ``aside`` then."""
+    if target.exists() and _exchange(folder, target):
+        return
+    if target.exists():
+        target.rename(aside)
+    folder.rename(target)
+
+
+def _exchange(one: Path, other: Path) -> bool:
     """Both names change at once, so a kill never finds neither; False where the system (not Linux) cannot do that."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE

@@ -14,6 +14,7 @@ from pathlib import Path
 from booru_ml.checkpoint import Checkpoint, files
 from booru_ml.checkpoint.archives import Left
 from booru_ml.checkpoint.files import Folder
+from booru_ml.disk import supersede
 from booru_ml.errors import CheckpointError
 
 STALE_SECONDS = 86_400.0
@@ -34,7 +35,8 @@ class Shelf:
         self.folder = Path(folder) if folder else _user_data() / "booru-ml" / "models"
 
     def put(self, source: Path, check: Callable[[Checkpoint], object]) -> Kept:
-        """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is.
+        """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is, unless it
+        was damaged.
 
         Only files that a checkpoint may hold are copied, each compared with its sum on both sides. Raises
         ``CheckpointError``.
@@ -56,16 +58,20 @@ class Shelf:
                 _sync(path)
             with named(draft, str(given.path)):
                 copy = Checkpoint.load(draft)
-                if target.exists():
-                    return Kept(self._same(target, copy), left)
+                damaged = target.exists() and not _is_sound(target)
+                if target.exists() and not damaged:
+                    return Kept(_same(target, copy), left)
                 check(copy)
             target.parent.mkdir(exist_ok=True)
-            try:
-                draft.rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
-                return Kept(self._same(target, copy), left)  # Somebody else put it here meanwhile.
+            if damaged:
+                supersede(target, draft, aside=room / "damaged")
+            else:
+                try:
+                    draft.rename(target)
+                except OSError:
+                    if not target.exists():
+                        raise
+                    return Kept(_same(target, copy), left)  # Somebody else put it here meanwhile.
             for path in (target.parent, self.folder):
                 _sync(path)
         return Kept(Checkpoint.read(target), left)
@@ -88,16 +94,6 @@ class Shelf:
                 "written in BOORU_ML['MODELS_DIR']."
             ) from error
 
-    def _same(self, target: Path, copy: Checkpoint) -> Checkpoint:
-        there = Folder(target)
-        there.verify()
-        if there.sums != copy.sums:
-            raise CheckpointError(
-                f"{copy.version} is in {target} already, with another card or graph. Remove that folder first if these "
-                "are the better ones."
-            )
-        return Checkpoint.read(target)
-
     def _sweep(self) -> None:
         old = time.time() - STALE_SECONDS
         for path in self.folder.glob(".partial-*"):
@@ -106,6 +102,24 @@ class Shelf:
         for path in self.folder.glob(".download-*"):
             if path.stat().st_mtime < old:
                 path.unlink(missing_ok=True)
+
+
+def _same(target: Path, copy: Checkpoint) -> Checkpoint:
+    there = Checkpoint.read(target)
+    if there.sums != copy.sums:
+        raise CheckpointError(
+            f"{copy.version} is in {target} already, with another card or graph. Remove that folder first if these are "
+            "the better ones."
+        )
+    return there
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        Folder(folder).verify()
+    except CheckpointError:
+        return False
+    return True
 
 
 @contextmanager

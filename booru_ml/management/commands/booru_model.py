@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from booru_ml import registry
 from booru_ml.checkpoint import EMBEDDING
 from booru_ml.conf import CHECKPOINTS, config
+from booru_ml.errors import CheckpointError
 from booru_ml.management.registry import RegistryVerbs, folder
 from booru_ml.models import ModelVersion
 from booru_ml.progress import track
@@ -87,6 +88,8 @@ class Command(RegistryVerbs):
             self.stdout.write(self.style.MIGRATE_HEADING("Registered, or seen in use"))
         for row in others:
             self.stdout.write(f"  {row.version:<54} {row.origin or row.folder}")
+            if trouble := _trouble(row):
+                self.stdout.write(self.style.WARNING(f"    {trouble}"))
 
     def _verify(self, dir: Path, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint, files
@@ -167,6 +170,17 @@ class Command(RegistryVerbs):
             what = f"{head.dim} numbers" if head.is_vector else f"{len(head.labels or head.channels):,} labels"
             silent = "" if _speaks(checkpoint, head) else " (another one speaks)"
             self.stdout.write(f"  {head.name}: {head.kind}, {what}{silent}")
+
+
+def _trouble(row: ModelVersion) -> str:
+    """What is wrong with its folder as far as can be seen without reading the weights, which ``verify`` does."""
+    from booru_ml.checkpoint import read_version
+
+    try:
+        there = read_version(row.folder)
+    except (CheckpointError, OSError) as error:
+        return str(error)
+    return "" if there == row.version else f"{row.folder} holds {there} now"
 
 
 def _speaks(checkpoint: Checkpoint, head: Head) -> bool:

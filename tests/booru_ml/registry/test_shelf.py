@@ -69,6 +69,21 @@ def test_what_a_killed_process_left_is_swept_after_a_day(shelf, folder):
     assert STALE_SECONDS > 3600
 
 
+@pytest.mark.parametrize("name", ["heads.safetensors", "card.md", "SHA256SUMS", "config.json"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_copy_that_was_damaged_is_replaced_by_a_good_one(shelf, folder, name, gone):
+    path = shelf.put(folder(), sound).checkpoint.path
+    if gone:
+        (path / name).unlink()
+    else:
+        data = bytearray((path / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (path / name).write_bytes(data)
+    assert shelf.put(folder(name="again"), sound).checkpoint.path == path
+    Checkpoint.load(path)
+    assert {Path(name).parent for name in contents(shelf)} == {path.relative_to(shelf.folder)}
+
+
 def test_two_that_add_the_same_at_once_both_get_it(shelf, folder):
     source = folder()
     inside = threading.Barrier(2, timeout=20)
@@ -112,6 +127,8 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
     [
         ([(member("m/../../config.json"), b"{}")], "leads out"),
         ([(member("/etc/config.json"), b"{}")], "leads out"),
+        ([(member("m/config.json"), b"{}"), (member("m/../../notes.txt"), b"")], "leads out"),
+        ([(member("m/config.json"), b"{}"), (member("/etc/passwd", tarfile.SYMTYPE, "/"), b"")], "leads out"),
         ([(member("m/model.safetensors", tarfile.SYMTYPE, "/etc/passwd"), b"")], "link"),
         ([(member("m/model.safetensors", tarfile.LNKTYPE, "m/other"), b"")], "link"),
         ([(member("m/config.json", tarfile.FIFOTYPE), b"")], "link or a device"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from django.db.models.functions import Now
 from PIL import Image
 
 from booru_ml import registry
+from booru_ml.checkpoint import pin
 from booru_ml.models import AnalysisJob, ModelVersion, ShadowLook
 from booru_ml.nn.routes import ROUTES, Route
 
@@ -57,9 +60,24 @@ def test_added_tried_promoted_and_rolled_back(models_dir, folder, upload, capsys
     assert registry.pipeline_version() == before
 
 
-def test_what_does_not_run_is_not_registered(models_dir, folder):
-    from booru_ml.checkpoint import pin
+def test_the_list_says_which_registered_folder_is_gone_or_another(models_dir, folder, capsys):
+    for least in (0.7, 0.8, 0.9):
+        call_command("booru_model", "add", str(folder(least)))
+    gone, edited, good = (Path(row.folder) for row in ModelVersion.objects.order_by("id"))
+    shutil.rmtree(gone)
+    (edited / "thresholds.csv").write_text("threshold\n0.1\n")
+    capsys.readouterr()
+    call_command("booru_model", "list")
+    said = capsys.readouterr().out
+    assert f"{gone}: is no folder" in said
+    assert f"{edited}: thresholds.csv differs" in said
+    assert str(good) not in said
+    pin(edited)
+    call_command("booru_model", "list")
+    assert f"{edited} holds nsfwjs@" in capsys.readouterr().out
 
+
+def test_what_does_not_run_is_not_registered(models_dir, folder):
     source = folder()
     data = bytearray((source / "heads.safetensors").read_bytes())
     data[-4:] = b"\xff\xff\xff\x7f"  # not a number
