@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from booru_ml.checkpoint import Checkpoint, HeadKind, files, pin, values
+from booru_ml.checkpoint.archives import TAKEN
 from booru_ml.checkpoint.files import Folder
 from booru_ml.checkpoint.labels import NUMBERED, Curve
 from booru_ml.disk import beside
@@ -44,10 +45,12 @@ def check_place(target: Path) -> None:
             f"The folder {str(target)!r} names the checkpoint, and {name[:60]!r} is no name for one: letters a to z, "
             "digits, '.', '_' and '-', at most 40."
         )
-    ours = target.is_dir() and ((target / files.CONFIG).is_file() or not any(target.iterdir()))
+    there = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    ours = target.is_dir() and (not there or files.CONFIG in there) and there <= TAKEN
     if target.exists() and not ours:
         raise InvalidInput(
-            f"{target} holds something else than a checkpoint, which would be lost; name another folder."
+            f"{target} holds something else than a checkpoint, which would be lost"
+            f"{''.join(f' ({name})' for name in sorted(there - TAKEN)[:1])}; name another folder."
         )
 
 

@@ -37,6 +37,21 @@ def test_a_check_that_fails_leaves_the_old_folder(checkpoint: Path) -> None:
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
 
 
+def test_a_folder_that_holds_anything_else_is_not_written_over(checkpoint: Path, tmp_path: Path) -> None:
+    from booru_ml.nn.writing import check_place
+
+    (checkpoint / "README.md").write_text("of its publisher")
+    check_place(checkpoint)
+    (checkpoint / "thesis.odt").write_text("the only copy")
+    for name in ("file", "no-config/labels.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    for place, what in ((checkpoint, r" \(thesis\.odt\)"), (tmp_path / "file", ""), (tmp_path / "no-config", "")):
+        with pytest.raises(InvalidInput, match=f"would be lost{what}; name another"):
+            check_place(place)
+    check_place(tmp_path / "nothing-yet")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot exchange two folders at once")
 def test_no_moment_is_without_a_folder(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from booru_ml.nn.writing import renew_graph
