@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from booru_ml.errors import NotFound
+from booru_ml.disk import whole, writing
+from booru_ml.errors import InvalidInput, NotFound
 from booru_ml.host.loader import host
 from booru_ml.types import Category, PostFacts, TagRef
 from tagging.models import Suggestion, TagDecision
@@ -42,12 +43,14 @@ def decided_posts() -> list[Any]:
 def export(folder: Path, *, link: bool = True) -> Iterator[Exported]:
     """Writes ``folder``: the pictures (hard links where the board's storage allows it and ``link``), then
     ``manifest.csv`` in one piece. Gives its counts after each post; pictures that are there stay, so it can be cut off
-    and begun again.
+    and begun again. Raises ``InvalidInput`` for a folder of somebody else's, ``Unavailable`` where nothing can be
+    written.
 
     ``tags`` are what the post carries now, ``rejected`` what people said it does not show. A post has a ``character``
     or ``artist`` where it carries exactly one and a person accepted it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        _claim(folder)
     rows: list[Mapping[str, str]] = []
     posts = kept = gone = 0
     wanted = decided_posts()
@@ -66,12 +69,26 @@ def export(folder: Path, *, link: bool = True) -> Iterator[Exported]:
                 posts, kept = posts + 1, kept + there
                 rows.append(_row(name, facts[post_id], said[post_id]))
             yield Exported(posts, kept, gone)
-    partial = folder / f".{MANIFEST}.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    _write(folder, rows)
+
+
+def _claim(folder: Path) -> None:
+    """Makes the folder, with a manifest from the start: it tells ours, where pictures may stay, from any other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.glob("[!.]*")):
+        _write(folder, [])
+    manifest = folder / MANIFEST
+    if not manifest.is_file() or not manifest.read_bytes().startswith(f"{','.join(COLUMNS)}\n".encode()):
+        raise InvalidInput(
+            f"{folder} holds something else than an export of this command, which would be lost; name another folder."
+        )
+
+
+def _write(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    with whole(folder / MANIFEST) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(folder / MANIFEST)
 
 
 def _said(post_ids: Sequence[Any]) -> dict[Any, dict[str, list[TagRef]]]:
@@ -119,11 +136,15 @@ def _picture(folder: Path, post_id: Any, *, link: bool) -> tuple[str, bool]:
         if target.exists():
             return name, True
         partial = folder / f".{name}.partial"
-        partial.unlink(missing_ok=True)
-        if not (link and _linked(file, partial)):
-            with partial.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-        partial.replace(target)
+        with writing(target):
+            try:
+                partial.unlink(missing_ok=True)
+                if not (link and _linked(file, partial)):
+                    with partial.open("wb") as copy:
+                        shutil.copyfileobj(file, copy)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)  # room for others
     return name, False
 
 

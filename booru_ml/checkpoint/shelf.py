@@ -35,8 +35,8 @@ class Shelf:
         self.folder = Path(folder) if folder else _user_data() / "booru-ml" / "models"
 
     def put(self, source: Path, check: Callable[[Checkpoint], object]) -> Kept:
-        """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is, unless it
-        was damaged.
+        """Copies a checkpoint here after ``check`` let the copy pass; one that is here already stays as it is, but for
+        a damaged one, whose place it takes.
 
         Only files that a checkpoint may hold are copied, each compared with its sum on both sides. Raises
         ``CheckpointError``.

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from booru_ml.training import manifest
 from deploy.demo.board.models import Tag
-from tagging import services
+from tagging import exports, services
+from tests import disks
 from tests.tagging.factories import post, suggestion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("gallery", "media")]
@@ -110,3 +111,46 @@ def test_pictures_are_linked_once_and_what_was_cut_off_goes_on(tmp_path):
     assert copy.read_bytes() == Path(second.picture.path).read_bytes()
     assert not copy.samefile(second.picture.path)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*rows, "manifest.csv"])
+
+
+def test_a_folder_of_somebody_elses_stays_as_it_is(tmp_path):
+    picture = drawn()
+    accept(picture, "hat")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / f"{picture.pk}.png").write_bytes(b"another picture")
+    for manifest_of_theirs in (None, "path,character\na.png,miku\n"):
+        if manifest_of_theirs:
+            (foreign / "manifest.csv").write_text(manifest_of_theirs)
+        before = {path: path.read_bytes() for path in foreign.iterdir()}
+        with pytest.raises(CommandError, match=r"holds something else .* would be lost"):
+            call_command("booru_export", "--out", str(foreign))
+        assert {path: path.read_bytes() for path in foreign.iterdir()} == before
+
+
+def test_an_export_that_was_cut_off_before_its_manifest_goes_on(tmp_path):
+    pictures = [drawn(), drawn()]
+    for picture in pictures:
+        accept(picture, "hat")
+    next(exports.export(tmp_path / "set"))
+    said, rows = export(tmp_path / "set")
+    assert len(rows) == 2
+    assert "1 of their pictures there before" in said
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "/proc/nowhere"])
+def test_a_place_that_can_be_no_folder_is_told_in_a_sentence(tmp_path, name):
+    accept(drawn(), "hat")
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match=f"{tmp_path / name} cannot be written"):
+        call_command("booru_export", "--out", str(tmp_path / name))
+
+
+def test_a_full_disk_is_told_and_keeps_no_half_of_a_picture():
+    picture = post()
+    picture.picture.save("1.png", ContentFile(bytes(64 * 1024)))
+    accept(picture, "hat")
+    with disks.small_disk("16k") as disk:
+        with pytest.raises(CommandError, match=f"{picture.pk}.png cannot be written: No space left"):
+            call_command("booru_export", "--out", str(disk / "set"), "--copy")
+        assert [path.name for path in (disk / "set").iterdir()] == ["manifest.csv"]
