@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
+from booru_ml.colour import Space, reduced, to_srgb
 from booru_ml.errors import InvalidInput
 from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.routes import open_session
@@ -67,17 +68,17 @@ def pictures(folders: Sequence[Path], *, most: int) -> list[Path]:
 
 
 def read_picture(path: Path) -> PixelArray:
-    """A trusted picture of one's own, upright, alpha on white, H×W×3 uint8.
+    """A trusted picture of one's own, upright, H×W×3 uint8, in the very colours that an upload's would have.
 
     Raises ``OSError`` for whatever a damaged file does to its decoder: each has exceptions of its own.
     """
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            space = Space.of(image.info)
+            upright = ImageOps.exif_transpose(image)
+            plain, _ = to_srgb(reduced(upright, max(upright.size)), space)
     except (OSError, MemoryError):
         raise
     except Exception as error:
         raise OSError(f"{path.name} is damaged: {error}") from error
-    white = Image.new("RGBA", upright.size, "white")
-    white.alpha_composite(upright)
-    return np.asarray(white.convert("RGB"))
+    return np.asarray(plain)

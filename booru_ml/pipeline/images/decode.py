@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, ImageFile
 
-from booru_ml.pipeline.images import animation, colour, oddities, png, sniff
+from booru_ml import colour
+from booru_ml.pipeline.images import animation, oddities, png, sniff
 from booru_ml.pipeline.images.limits import Limits
 from booru_ml.pipeline.images.refusals import Refused
 

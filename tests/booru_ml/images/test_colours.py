@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from booru_ml.nn.survey import read_picture
 from tests.booru_ml.images.conftest import Decode
 from tests.booru_ml.images.pictures import (
     BLACK,
@@ -152,3 +154,38 @@ def test_a_damaged_profile_is_ignored_and_noted(profile: bytes, decode: Decode) 
 def test_a_profile_for_other_channels_is_ignored_and_noted(decode: Decode) -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     assert decode(encoded(quarters(), "JPEG", icc_profile=lab)).conversions == ("bad-icc-ignored",)
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def samples() -> dict[str, bytes]:
+    image = Image.radial_gradient("L").resize((60, 44))
+    wide = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    alpha = quarters().convert("RGBA")
+    alpha.putalpha(Image.linear_gradient("L").resize(alpha.size))
+    rows = b"".join(b"\0" + bytes(range(0, 180, 3)) for _ in range(40))
+    return {
+        "rgb": encoded(quarters(), "PNG"),
+        "16 bits": encoded(wide, "PNG"),
+        "16 bits, turned": encoded(wide, "PNG", exif=turned()),
+        "cmyk": encoded(quarters().convert("CMYK"), "JPEG"),
+        "profile": encoded(quarters(), "JPEG", icc_profile=swapped_profile(), exif=turned()),
+        "profile under alpha": encoded(alpha, "PNG", icc_profile=swapped_profile()),
+        "gamma": png((20, 40, 8, 2), (b"gAMA", struct.pack(">I", 100_000)), (b"IDAT", zlib.compress(rows))),
+        "alpha": encoded(alpha, "WEBP", lossless=True),
+        "palette": encoded(quarters().quantize(4), "GIF", transparency=1),
+        "grey": encoded(image.convert("1"), "PNG"),
+    }
+
+
+@pytest.mark.parametrize("kind", samples())
+def test_networks_are_taught_and_measured_by_the_pixels_that_uploads_have(
+    kind: str, decode: Decode, tmp_path: Path
+) -> None:
+    data = samples()[kind]
+    (tmp_path / "picture").write_bytes(data)
+    assert np.array_equal(read_picture(tmp_path / "picture"), decode(data).frames[0])
