@@ -88,7 +88,7 @@ class Command(RegistryVerbs):
             self.stdout.write(self.style.MIGRATE_HEADING("Registered, or seen in use"))
         for row in others:
             self.stdout.write(f"  {row.version:<54} {row.origin or row.folder}")
-            if trouble := _trouble(row):
+            if row.verified_at and (trouble := _trouble(row)):  # Others' folders may change as they like.
                 self.stdout.write(self.style.WARNING(f"    {trouble}"))
 
     def _verify(self, dir: Path, **_: Any) -> None:

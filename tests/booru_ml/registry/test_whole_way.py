@@ -64,6 +64,7 @@ def test_the_list_says_which_registered_folder_is_gone_or_another(models_dir, fo
     for least in (0.7, 0.8, 0.9):
         call_command("booru_model", "add", str(folder(least)))
     gone, edited, good = (Path(row.folder) for row in ModelVersion.objects.order_by("id"))
+    ModelVersion.objects.create(version="once@1", name="once", folder="/seen/in/use/once")
     shutil.rmtree(gone)
     (edited / "thresholds.csv").write_text("threshold\n0.1\n")
     capsys.readouterr()
@@ -72,6 +73,7 @@ def test_the_list_says_which_registered_folder_is_gone_or_another(models_dir, fo
     assert f"{gone}: is no folder" in said
     assert f"{edited}: thresholds.csv differs" in said
     assert str(good) not in said
+    assert "/once:" not in said
     pin(edited)
     call_command("booru_model", "list")
     assert f"{edited} holds nsfwjs@" in capsys.readouterr().out
