@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +23,7 @@ State = Suggestion.State
 COLUMNS = ("path", "character", "artist", "quality", "rating", "tags", "rejected", "group")
 MANIFEST = "manifest.csv"
 BATCH = 200
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +135,44 @@ def _picture(folder: Path, post_id: Any, *, link: bool) -> tuple[str, bool]:
     with host().open_picture(post_id) as file:
         name = f"{post_id}{Path(getattr(file, 'name', None) or '').suffix.lower() or '.bin'}"
         target = folder / name
-        if target.exists():
+        if target.exists() and _same(file, target):
             return name, True
-        partial = folder / f".{name}.partial"
+        draft = folder / f".{name}.partial"
         with writing(target):
             try:
-                partial.unlink(missing_ok=True)
-                if not (link and _linked(file, partial)):
-                    with partial.open("wb") as copy:
+                draft.unlink(missing_ok=True)
+                if not (link and _linked(file, draft)):
+                    with draft.open("wb") as copy:
                         shutil.copyfileobj(file, copy)
-                partial.replace(target)
+                draft.replace(target)
             finally:
-                partial.unlink(missing_ok=True)  # room for others
+                draft.unlink(missing_ok=True)  # room for others
     return name, False
 
 
-def _linked(file: BinaryIO, target: Path) -> bool:
-    """Whether the open file lies on the same disk and could be linked; stores elsewhere have no path at all."""
+def _same(file: BinaryIO, target: Path) -> bool:
+    """Whether ``target`` holds what is in the open file, whose picture may have been replaced since."""
+    with target.open("rb") as there:
+        if _path(file) and target.samefile(_path(file)):
+            return True
+        pieces = iter(partial(file.read, CHUNK), b"")
+        same = all(piece == there.read(len(piece)) for piece in pieces) and not there.read(1)
+    file.seek(0)
+    return same
+
+
+def _path(file: BinaryIO) -> str:
+    """Where the open file lies on a disk of ours; empty for stores elsewhere."""
     path = getattr(file, "name", None)
-    if not isinstance(path, str) or not Path(path).is_file():
+    return path if isinstance(path, str) and Path(path).is_file() else ""
+
+
+def _linked(file: BinaryIO, target: Path) -> bool:
+    """Whether the open file lies on the same disk and could be linked."""
+    if not _path(file):
         return False
     try:
-        os.link(path, target)
+        os.link(_path(file), target)
     except OSError:
         return False
     return True

@@ -113,6 +113,19 @@ def test_pictures_are_linked_once_and_what_was_cut_off_goes_on(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == sorted([*rows, "manifest.csv"])
 
 
+@pytest.mark.parametrize("how", [[], ["--copy"]])
+def test_a_picture_that_was_replaced_takes_the_former_ones_place(tmp_path, how):
+    picture = drawn()
+    accept(picture, "hat")
+    export(tmp_path / "set", *how)
+    old = Path(picture.picture.path).read_bytes()
+    Path(picture.picture.path).unlink()
+    Path(picture.picture.path).write_bytes(bytes(reversed(old)))
+    said, _ = export(tmp_path / "set", *how)
+    assert "there before" not in said or "0 of their pictures there before" in said
+    assert (tmp_path / "set" / f"{picture.pk}.png").read_bytes() == bytes(reversed(old))
+
+
 def test_a_folder_of_somebody_elses_stays_as_it_is(tmp_path):
     picture = drawn()
     accept(picture, "hat")

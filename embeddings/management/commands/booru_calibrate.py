@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 
 from booru_ml.conf import CHECKPOINTS
-from booru_ml.disk import whole
+from booru_ml.disk import beside, whole
 from booru_ml.evaluation.task import positive
 from booru_ml.management.base import BooruCommand
 from booru_ml.progress import track
@@ -192,11 +192,9 @@ def _write(folder: Path, said: dict[str, dict[str, Any]]) -> None:
     from booru_ml.checkpoint import FORMAT, pin
     from booru_ml.checkpoint.files import CONFIG, Folder
 
-    source = Folder(folder)
-    settings = source.json(CONFIG)
+    settings = Folder(folder).json(CONFIG)
     booru = settings.setdefault("booru", {"format": FORMAT})
     booru["recognition"] = booru.get("recognition", {}) | said
-    partial = folder / f".{CONFIG}.partial"
-    partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / CONFIG)
-    pin(folder)
+    with beside(folder, copied=True) as draft:
+        (draft / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        pin(draft)
