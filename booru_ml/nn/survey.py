@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -38,9 +38,9 @@ class Line:
     reached: float | None
 
 
-def survey(checkpoint: Checkpoint, paths: Iterable[Path]) -> Iterator[Line]:
-    """A line for each label of each scored head."""
-    session = open_session(checkpoint)
+def survey(checkpoint: Checkpoint, paths: Iterable[Path], **how: Any) -> Iterator[Line]:
+    """A line for each label of each scored head; ``how``: as ``open_session`` has it."""
+    session = open_session(checkpoint, **how)
     answers = []
     for path in paths:
         fitted = fit(read_picture(path), checkpoint.preprocess)

@@ -122,10 +122,11 @@ class Command(RegistryVerbs):
     def _survey(self, dir: Path, data: list[Path], most: int, **_: Any) -> None:
         from booru_ml.checkpoint import Checkpoint
         from booru_ml.nn.survey import pictures, survey
+        from booru_ml.pipeline.parts import serving
 
         paths = pictures(data, most=most)
         self.stdout.write(f"{len(paths):,} pictures{'label':>20}    mean    0.9    0.99     max  reach their threshold")
-        for line in survey(Checkpoint.load(dir), track(paths, "Reading pictures")):
+        for line in survey(Checkpoint.load(dir), track(paths, "Reading pictures"), **serving()):
             figures = "  ".join(f"{value:6.3f}" for value in (line.mean, line.high, line.higher, line.highest))
             bar = "" if line.reached is None else f"  {line.reached:7.2%} of {line.threshold:g}"
             self.stdout.write(f"{line.head:>16} {line.label:>20}  {figures}{bar}")
