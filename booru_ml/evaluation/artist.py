@@ -17,7 +17,7 @@ from booru_ml.evaluation.answers import Answers, Findings, Table
 from booru_ml.evaluation.intervals import Interval
 from booru_ml.evaluation.linear import learned
 from booru_ml.evaluation.measured import Measured
-from booru_ml.evaluation.pictures import columns, frames_of, gather
+from booru_ml.evaluation.pictures import frames_of, gather
 from booru_ml.progress import track
 from booru_ml.training import manifest
 from booru_ml.types import FloatArray
@@ -60,12 +60,20 @@ class Artist(Measured):
         paths = tuple(sample.path for sample in material.samples)
         answers = Answers(classes, paths, material.groups, truth, chances, floor)
         pairs = scores.pairwise(answers)
+        disjoint = not any(map(_alone, material.samples))
+        figures = {
+            "pair_auc": float(np.nanmean(pairs)),
+            "pixel_1nn": scores.floor(answers),
+            "content_disjoint": disjoint,
+            "near_copies": cutting.near_copies(material.looks, cut, say),
+        }
+        shared = f"share none of {len(set(material.groups))} groups (checked)" if disjoint else "may share characters"
         return Findings(
             answers,
             len(material.unreadable),
-            {"pair_auc": float(np.nanmean(pairs)), "pixel_1nn": scores.floor(answers)},
+            figures,
             (
-                f"{len(cut)} folds that share none of {len(set(material.groups))} groups (checked)",
+                f"{len(cut)} folds that {shared}",
                 f"  nearest picture at 16×16 pixels: {scores.floor(answers):.3f}",
                 f"  area under the ROC of two artists, mean of all pairs: {np.nanmean(pairs):.3f}; "
                 + _extremes(classes, pairs),
@@ -118,7 +126,7 @@ def _samples(options: Options, say: Say) -> list[Sample]:
     """The pictures of artists that can be asked about; the others are left out, and said. Raises ``InvalidInput``."""
     folder, group = options["data"], options["group"]
     if group is None:
-        group = "character" if "character" in columns(folder) else "group"
+        group = "character" if "character" in manifest.columns(folder) else "group"
     samples = manifest.read(folder, label=options["label"], group=group)
     kept = cutting.least_groups([one.label for one in samples], [one.group for one in samples], 2)
     if left := sorted({one.label for one in samples} - kept):
@@ -126,9 +134,17 @@ def _samples(options: Options, say: Say) -> list[Sample]:
     if len(kept) < 2:
         raise InvalidInput(f"{folder}: telling artists apart needs two of them, each with pictures of two {group}s.")
     found = [one for one in samples if one.label in kept]
-    if all(one.group == str(one.path.resolve()) for one in found):
-        say("No picture has a character or group, so characters may stand on both sides and give the artist away.")
+    if alone := sum(map(_alone, found)):
+        say(
+            f"{alone} of {len(found)} pictures have no {group}, so characters may stand on both sides and give the "
+            "artist away: the figures are not content-disjoint."
+        )
     return found
+
+
+def _alone(sample: Sample) -> bool:
+    """Whether nothing is known of what the picture has in common with others."""
+    return sample.group == str(sample.path.resolve())
 
 
 def _extremes(classes: Sequence[str], pairs: Table) -> str:

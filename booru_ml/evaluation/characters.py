@@ -74,7 +74,8 @@ class Characters(Measured):
         _check_classes(samples, options)
         material = gather(samples, say) if head or options["most"] is None else _few(samples, say, options)
         _check_classes(material.samples, options)
-        return _by_head(checkpoint, head, material, options) if head else _by_embedding(checkpoint, material, options)
+        asked = (material, options, say)
+        return _by_head(checkpoint, head, *asked) if head else _by_embedding(checkpoint, *asked)
 
 
 def _check_classes(samples: Sequence[Sample], options: Options) -> None:
@@ -101,7 +102,7 @@ def _few(samples: Sequence[Sample], say: Say, options: Options) -> Material:
     return gather([sample for _, sample in dealt], say, lambda _: math.ceil(most * folds / max(1, folds - 1)))
 
 
-def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Options) -> Findings:
+def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Options, say: Say) -> Findings:
     classes = tuple(label.name for label in checkpoint.heads[head].labels)
     truth = numbered(material.labels, classes, f"Head {head}")
     tested, tuned = material.of("test"), material.of("val")
@@ -116,12 +117,26 @@ def _by_head(checkpoint: Checkpoint, head: str, material: Material, options: Opt
         *([] if len(tested) else [UNSPLIT]),
         f"  nearest other picture at 16×16 pixels: {scores.floor(answers):.3f}",
     ]
+    if len(tested):
+        figures |= _shared(material, tested, say)
     if len(tuned) and len(tested):
         more, told = _calibration(checkpoint, head, material, truth, tuned, answers, asked, options)
         figures, notes = figures | more, notes + told
     elif options["store"]:
         raise InvalidInput("A calibration is found on split val and tested on split test; the manifest lacks them.")
     return Findings(answers, len(material.unreadable), figures, tuple(notes))
+
+
+def _shared(material: Material, tested: Index, say: Say) -> dict[str, int]:
+    """What split test has in common with the splits that a head may have been taught by."""
+    taught = np.setdiff1d(np.arange(len(material.samples)), tested)
+    both = np.intersect1d(material.groups[taught], material.groups[tested])
+    if len(both):
+        say(f"Leak: {len(both)} groups of split test stand in other splits, too, as {str(both[0])!r}: this flatters.")
+    return {
+        "shared_groups": len(both),
+        "near_copies": cutting.near_copies(material.looks, [cutting.Fold(taught, tested)], say),
+    }
 
 
 def _calibration(
@@ -161,7 +176,7 @@ def _calibration(
     return figures, notes
 
 
-def _by_embedding(checkpoint: Checkpoint, material: Material, options: Options) -> Findings:
+def _by_embedding(checkpoint: Checkpoint, material: Material, options: Options, say: Say) -> Findings:
     head = next((one.name for one in checkpoint.heads.values() if one.kind is HeadKind.EMBEDDING), None)
     if head is None:
         raise InvalidInput(f"{checkpoint.name} has neither an embedding nor a softmax head that knows these classes.")
@@ -183,9 +198,12 @@ def _by_embedding(checkpoint: Checkpoint, material: Material, options: Options) 
         f"  nearest learned picture at 16×16 pixels: {scores.floor(answers):.3f}",
         *(f"  {name}-shot: {part['balanced_top1']:.3f} of {part['classes']} classes" for name, part in shots.items()),
     ]
-    return Findings(
-        answers, len(material.unreadable), {"pixel_1nn": scores.floor(answers), "by_shots": shots}, tuple(notes)
-    )
+    figures = {
+        "pixel_1nn": scores.floor(answers),
+        "by_shots": shots,
+        "near_copies": cutting.near_copies(material.looks, cut, say),
+    }
+    return Findings(answers, len(material.unreadable), figures, tuple(notes))
 
 
 def _cut(material: Material, truth: Index, options: Options) -> list[cutting.Fold]:

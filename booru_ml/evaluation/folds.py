@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation.answers import Index, Names
 from booru_ml.types import FloatArray
+
+if TYPE_CHECKING:
+    from booru_ml.training.audit import Look
 
 DEALS = 50
 CHUNK = 1024
@@ -51,7 +55,30 @@ def folds(truth: Index, groups: Names, count: int, *, seed: int = 0, strict: boo
 def check(groups: Names, fold: Fold) -> None:
     """Raises ``InvalidInput`` where a group stands on both sides: figures would be flattered."""
     if shared := set(groups[fold.fitted]) & set(groups[fold.asked]):
-        raise InvalidInput(f"Leak: {len(shared)} groups stand on both sides of the split, as {sorted(shared)[0]!r}.")
+        raise InvalidInput(
+            f"Leak: {len(shared)} groups stand on both sides of the split, as {str(min(shared))!r}. Give all pictures "
+            "of a group one split, or leave the column split empty: folds are cut then that share none."
+        )
+
+
+def near_copies(looks: Sequence[Look], cut: Sequence[Fold], say: Callable[[str], Any]) -> int:
+    """How many rows are asked about though a near-copy is fitted on, whatever its group; said where there are some."""
+    from booru_ml.training.audit import PLAIN, bits_of, near
+
+    telling = np.array([one.spread > PLAIN for one in looks])  # hashes of plain pictures say nothing
+    kinds, kind = np.unique(bits_of(looks), axis=0, return_inverse=True)
+    alike = [*((number, number) for number in range(len(kinds))), *near(kinds)]
+    found: set[int] = set()
+    for fold in cut:
+        fitted = set(kind[fold.fitted[telling[fold.fitted]]].tolist())
+        close = {b for a, b in alike if a in fitted} | {a for a, b in alike if b in fitted}
+        found |= {row for row in fold.asked.tolist() if telling[row] and kind[row] in close}
+    if found:
+        say(
+            f"{len(found)} pictures are asked about though a copy or near-copy of them teaches, in another group or "
+            "split: this flatters the figures. Put copies into one group."
+        )
+    return len(found)
 
 
 def nearest(pixels: FloatArray, truth: Index, fold: Fold) -> npt.NDArray[np.bool_]:

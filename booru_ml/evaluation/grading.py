@@ -43,10 +43,11 @@ LOOKS: Mapping[str, Change] = {"middle 80 %": _middle, "half size": _half}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graded:
-    """Answers to the pictures as they are, and to each look at them."""
+    """Answers to the pictures as they are, and to each look at them; the ``folds`` that these were found by."""
 
     whole: Answers
     looks: Mapping[str, Answers]
+    folds: Sequence[cutting.Fold] = ()
 
 
 def cross_validated(
@@ -72,7 +73,7 @@ def cross_validated(
             said[name][fold.asked] = head.probabilities(table[fold.asked])
         floor[fold.asked] = cutting.nearest(np.stack(small), blank.truth, fold)
     answers = {name: replace(blank, chances=chances, floor=floor) for name, chances in said.items()}
-    return Graded(answers.pop(""), answers)
+    return Graded(answers.pop(""), answers, cut)
 
 
 def _fitted(tables: Sequence[FloatArray], blank: Answers, fold: cutting.Fold, *, seed: int) -> Ordinal:

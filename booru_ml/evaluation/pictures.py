@@ -15,8 +15,8 @@ from booru_ml.nn.calibrated import calibrated
 from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import fit
 from booru_ml.progress import track
+from booru_ml.training.audit import Look, look
 from booru_ml.training.manifest import Sample
-from booru_ml.training.manifest import columns as columns
 from booru_ml.types import FloatArray, PixelArray
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ Change = Callable[[PixelArray], PixelArray]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """``pixels``: each picture at 16×16, N × 768 less mid-grey, whose nearest neighbour is the floor of any figure."""
+    """``pixels``: each picture at 16×16, N × 768 less mid-grey, whose nearest neighbour is the floor of any figure.
+    ``looks``: by which near-copies are found."""
 
     samples: tuple[Sample, ...]
     pixels: FloatArray
+    looks: tuple[Look, ...]
     unreadable: tuple[str, ...]
 
     @property
@@ -56,7 +58,7 @@ def gather(
 
     ``most``: of how many readable ones of its split and class a sample may be; the others are not looked at.
     """
-    kept, small, unreadable = [], [], []
+    kept, small, looks, unreadable = [], [], [], []
     seen: Counter[tuple[str, str]] = Counter()
     for sample in track(samples, "Reading pictures"):
         limit, of = most(sample), (sample.split, sample.label)
@@ -64,18 +66,19 @@ def gather(
             continue
         try:
             frame = read_picture(sample.path)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except OSError as error:
             unreadable.append(f"{sample.path.name}: {error}")
             continue
         seen[of] += 1
         kept.append(sample)
         small.append(shrunk(frame))
+        looks.append(look(frame))
     looked = len(kept) + len(unreadable)
     if not kept:
         raise InvalidInput(f"None of the {looked} pictures can be read; the first: {'; '.join(unreadable[:1])}")
     if unreadable:
         say(f"{len(unreadable)} of {looked} pictures cannot be read and are left out: {unreadable[0]}, …")
-    return Material(tuple(kept), np.stack(small), tuple(unreadable))
+    return Material(tuple(kept), np.stack(small), tuple(looks), tuple(unreadable))
 
 
 def shrunk(frame: PixelArray) -> FloatArray:

@@ -86,7 +86,9 @@ def _given(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     paths = tuple(sample.path for sample in material.samples)
     blank = Answers(order, paths, material.groups, truth, np.zeros((len(truth), len(order))))
     graded = cross_validated(checkpoint, options, blank, lambda: frames_of(material.samples))
-    return _findings(graded, material, f"graded by a head that was fitted on the other of {options['folds']} folds")
+    copies = cutting.near_copies(material.looks, graded.folds, say)
+    how = f"graded by a head that was fitted on the other of {options['folds']} folds"
+    return _findings(graded, material, how, near_copies=copies)
 
 
 def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
@@ -94,7 +96,8 @@ def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     weak = "kind" in manifest.columns(options["data"])
     label = "kind" if weak else "character"
     material = gather(manifest.read(options["data"], label=label, group=options["group"], split=options["split"]), say)
-    sketches = [one for one in material.samples if not weak or one.label != NO_SKETCH]
+    rows = [row for row, one in enumerate(material.samples) if not weak or one.label != NO_SKETCH]
+    sketches = [material.samples[row] for row in rows]
     if len(sketches) < 2:
         raise InvalidInput(f"{options['data']}: kind calls all pictures {NO_SKETCH}; none is left to be graded.")
     every = [(number, grade) for number in range(len(sketches)) for grade in range(len(GRADES))]
@@ -110,8 +113,8 @@ def _spoilt(checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
     blank = Answers(GRADES, paths, groups, truth, np.zeros((len(truth), len(GRADES))))
     graded = cross_validated(checkpoint, options, blank, lambda: map(frame, range(len(every))))
     said = f"{len(sketches)} drawings in grey, spoilt by degrees: the grades are SYNTHETIC, no person gave them"
-    found = replace(_findings(graded, material, said), frame=frame)
-    found = replace(found, figures={**found.figures, "synthetic": True})
+    copies = cutting.near_copies([material.looks[rows[number]] for number, _ in every], graded.folds, say)
+    found = replace(_findings(graded, material, said, synthetic=True, near_copies=copies), frame=frame)
     if not weak or len(sketches) == len(material.samples):
         return found
     figures = _no_sketch(checkpoint, options, material)
@@ -149,7 +152,7 @@ def _no_sketch(checkpoint: Checkpoint, options: Options, material: Material) -> 
     return figures
 
 
-def _findings(graded: Graded, material: Material, how: str) -> Findings:
+def _findings(graded: Graded, material: Material, how: str, **more: Any) -> Findings:
     whole = graded.whole
     steady = {
         name: {
@@ -165,7 +168,7 @@ def _findings(graded: Graded, material: Material, how: str) -> Findings:
     if len(whole.classes) == 2:
         figures["binary"] = _binary(whole)
         notes.append("  as two classes: " + _told(figures["binary"]))
-    return Findings(whole, len(material.unreadable), figures, tuple(notes))
+    return Findings(whole, len(material.unreadable), figures | more, tuple(notes))
 
 
 def _binary(answers: Answers) -> dict[str, float]:

@@ -21,6 +21,7 @@ from booru_ml.nn.transforms import crop_square
 from booru_ml.progress import track
 from booru_ml.training.manifest import Sample
 from booru_ml.training.splits import SHARES, sizes, split
+from booru_ml.types import PixelArray
 
 PLAIN = 6.0
 """Standard deviation of grey (0–255) up to which a picture or tile shows nothing."""
@@ -80,13 +81,7 @@ class Audit:
         return [line for line in found if line]
 
 
-def look(sample: Sample) -> Look | None:
-    """None where the picture cannot be read."""
-    try:
-        frame = read_picture(sample.path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    frame = frame if sample.box is None else crop_square(frame, sample.box, FACE)
+def look(frame: PixelArray) -> Look:
     image = Image.fromarray(frame)
     digest = sha256(f"{frame.shape}".encode() + frame.tobytes()).hexdigest()
     bits = np.packbits(imagehash.phash(image).hash)
@@ -97,10 +92,8 @@ def audit(
     samples: Sequence[Sample],
     *,
     least: int = 1,
-    near: int = NEAR,
     shares: Sequence[float] = SHARES,
     seed: int = 0,
-    keep_plain: bool = False,
 ) -> Audit:
     """Looks at every picture once and sorts out what cannot teach.
 
@@ -111,13 +104,13 @@ def audit(
     given = {sample.split for sample in samples}
     if "" in given and len(given) > 1:
         raise InvalidInput("Some rows of the manifest have a split and some have none; fill all of them, or none.")
-    looks = [look(sample) for sample in track(samples, "Looking at pictures")]
+    looks = [_look(sample) for sample in track(samples, "Looking at pictures")]
     seen = [(sample, found) for sample, found in zip(samples, looks, strict=True) if found is not None]
     unreadable = [sample.path for sample, found in zip(samples, looks, strict=True) if found is None]
-    plain = [] if keep_plain else [sample.path for sample, found in seen if found.spread <= PLAIN]
-    seen = [(sample, found) for sample, found in seen if keep_plain or found.spread > PLAIN]
+    plain = [sample.path for sample, found in seen if found.spread <= PLAIN]
+    seen = [(sample, found) for sample, found in seen if found.spread > PLAIN]
     seen, copies, contradictions = _without_copies(seen)
-    pairs = _near(np.frombuffer(b"".join(found.bits for _, found in seen), np.uint8).reshape(-1, 8), near)
+    pairs = near(bits_of([found for _, found in seen]))
     kept = [sample for sample, _ in seen]
     leaks: list[tuple[int, int]] = []
     if given == {""}:
@@ -168,15 +161,29 @@ def _without_copies(
     return kept, copies, contradictions
 
 
-def _near(bits: Bits, most: int) -> list[tuple[int, int]]:
-    """Pairs of rows whose hashes differ in ``most`` bits or fewer."""
+def _look(sample: Sample) -> Look | None:
+    """None where the picture cannot be read."""
+    try:
+        frame = read_picture(sample.path)
+    except OSError:
+        return None
+    return look(frame if sample.box is None else crop_square(frame, sample.box, FACE))
+
+
+def bits_of(looks: Sequence[Look]) -> Bits:
+    """Their hashes, N × 8."""
+    return np.frombuffer(b"".join(one.bits for one in looks), np.uint8).reshape(-1, 8)
+
+
+def near(bits: Bits) -> list[tuple[int, int]]:
+    """Pairs of rows of hashes that are near-duplicates'."""
     import faiss
 
     if len(bits) < 2:
         return []
     index = faiss.IndexBinaryFlat(64)
     index.add(bits)
-    limits, _, found = index.range_search(bits, most + 1)
+    limits, _, found = index.range_search(bits, NEAR + 1)
     rows = np.repeat(np.arange(len(bits)), (limits[1:] - limits[:-1]).astype(np.intp))
     return [(int(a), int(b)) for a, b in zip(rows, found, strict=True) if a < b]
 

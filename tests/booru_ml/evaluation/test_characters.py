@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from PIL import Image
 
 from booru_ml.checkpoint import Checkpoint
 from booru_ml.errors import InvalidInput
@@ -134,3 +135,28 @@ def test_the_split_that_a_training_made_is_read_from_its_books(
     assert "All pictures" not in said
     with pytest.raises(InvalidInput, match="has one label for each picture"):
         manifest.read(books, label="tags", several=True)
+
+
+def test_what_stands_on_both_sides_of_a_split_is_counted_and_said(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    """By groups, which a head of the checkpoint's own does not rule out, and by copies under whatever group."""
+    sides = {
+        "character": lambda n, _: "abc"[n % 3],
+        "split": lambda n, _: ("train", "test")[n % 2],
+        "group": lambda n, _: f"work {n // 2}",
+    }
+    folder = rewritten(data, tmp_path / "set", **sides)
+    figures, _, warned = evaluate("characters", "--data", folder, "--model", checkpoint)
+    assert figures["shared_groups"] == 24
+    assert "Leak: 24 groups of split test stand in other splits, too, as 'work 0'" in warned
+    strangers = rewritten(folder, tmp_path / "strangers" / "set", character=lambda n, _: "xyz"[n % 3])
+    with pytest.raises(CommandError, match=r"as 'work 0'\. Give all pictures of a group one split"):
+        evaluate("characters", "--data", strangers, "--model", checkpoint)
+    copied = rewritten(strangers, tmp_path / "copied" / "set", group=lambda n, _: n)
+    for n in (0, 1):
+        noise = np.random.default_rng(n).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(noise).resize((48, 48)).save(copied / "someone00" / f"{n}.png")
+    before = evaluate("characters", "--data", copied, "--model", checkpoint)[0]["near_copies"]  # some discs are alike
+    shutil.copy(copied / "someone00" / "0.png", copied / "someone00" / "1.png")
+    figures, _, warned = evaluate("characters", "--data", copied, "--model", checkpoint)
+    assert figures["near_copies"] == before + 1
+    assert f"{before + 1} pictures are asked about though a copy or near-copy" in warned

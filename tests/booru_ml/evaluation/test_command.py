@@ -22,12 +22,14 @@ def test_artists_are_told_by_characters_that_were_not_shown(checkpoint: Path, da
     asked = ("--data", folder, "--model", checkpoint, "--folds", 3, "--report", tmp_path / "report")
     figures, said, warned = evaluate("artist", *asked)
     keys = ["classes", "pictures", "accuracy", "balanced_accuracy", "ci95", "pair_auc", "pixel_1nn"]
+    keys += ["content_disjoint", "near_copies"]
     assert list(figures) == keys
     assert (figures["classes"], figures["pictures"]) == (4, 47)
     assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
     assert figures["accuracy"] > 0.6
     assert figures["pair_auc"] > 0.6
     assert "share none of 12 groups" in said
+    assert figures["content_disjoint"] is True
     assert "1 of 48 pictures cannot be read" in warned
     page = (tmp_path / "report" / "artist.html").read_text()
     assert "data:image/png;base64" in page
@@ -36,7 +38,10 @@ def test_artists_are_told_by_characters_that_were_not_shown(checkpoint: Path, da
     apart = [line.split(",")[:2] for line in (data / "manifest.csv").read_text().splitlines()[1:]]
     rows = [f"{path},hand {path[-5]}" for path, _ in apart]
     (folder / "manifest.csv").write_text("\n".join(["path,artist", *rows]))
-    assert "characters may stand on both sides" in evaluate("artist", *asked)[2]
+    figures, said, warned = evaluate("artist", *asked)
+    assert figures["content_disjoint"] is False
+    assert "share none of" not in said
+    assert "48 of 48 pictures have no group, so characters may stand on both sides" in warned
 
 
 def test_a_vision_transformer_is_asked_by_its_one_wide_map(data: Path, tmp_path: Path) -> None:
