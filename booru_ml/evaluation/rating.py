@@ -10,11 +10,12 @@ import numpy as np
 
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation import scores
-from booru_ml.evaluation.answers import Answers, Findings, numbered
+from booru_ml.evaluation.answers import Answers, Findings
 from booru_ml.evaluation.folds import nearest_other
 from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import ask, gather
 from booru_ml.training import manifest
+from booru_ml.training.tasks import rated
 from booru_ml.types import Rating
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RatingTask(Measured):
         if not labels or not set(labels) <= set(ORDER):
             raise InvalidInput(f"{checkpoint.name} has no head {head!r} with the labels {', '.join(ORDER)}.")
         material = gather(manifest.read(options["data"], label=options["label"], split=options["split"]), say)
-        truth = numbered([_short(label) for label in material.labels], ORDER, "Danbooru's ratings")
+        truth = np.array([ORDER.index(rated(label)) for label in material.labels])
         said = ask(checkpoint, material.samples, [head])[head].astype(np.float64)
         chances = np.zeros((len(truth), len(ORDER)))
         chances[:, [ORDER.index(name) for name in labels]] = said
@@ -56,9 +57,3 @@ class RatingTask(Measured):
         answers = replace(answers, floor=truth[near] == truth)
         note = f"  nearest other picture at 16×16 pixels, accuracy: {scores.floor(answers):.3f}"
         return Findings(answers, len(material.unreadable), {"pixel_1nn": scores.floor(answers)}, (note,))
-
-
-def _short(label: str) -> str:
-    """``general`` and ``g`` are one rating."""
-    found = next((rating.value for rating in Rating if rating.name.lower() == label.strip().lower()), None)
-    return found or label.strip().lower()

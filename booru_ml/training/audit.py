@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 
 import imagehash
@@ -20,7 +20,8 @@ from booru_ml.nn.survey import read_picture
 from booru_ml.nn.transforms import crop_square
 from booru_ml.progress import track
 from booru_ml.training.manifest import Sample
-from booru_ml.training.splits import SHARES, sizes, split
+from booru_ml.training.settings import SHARES
+from booru_ml.training.splits import sizes, split
 from booru_ml.types import PixelArray
 
 PLAIN = 6.0
@@ -57,9 +58,12 @@ class Audit:
     contradictions: tuple[Pair, ...] = ()
     near: tuple[Pair, ...] = ()
     leaks: tuple[Pair, ...] = ()
+    tested: tuple[Pair, ...] = ()
     divided: tuple[str, ...] = ()
     rare: dict[str, int] = field(default_factory=dict)
+    untaught: dict[str, int] = field(default_factory=dict)
     split_made: bool = False
+    shares_idle: bool = False
 
     @cached_property
     def lines(self) -> list[str]:
@@ -69,14 +73,17 @@ class Audit:
         made = " (split here: grouped and stratified)" if self.split_made else ""
         found = [
             f"{self.counted:,} pictures listed, {len(self.samples):,} kept, {classes:,} labels: {parts}{made}",
-            _line("unreadable, left out", map(_name, self.unreadable)),
-            _line("plain-coloured, left out", map(_name, self.plain)),
-            _line("copies pixel by pixel, one kept", map(_names, self.copies)),
-            _line("copies with different labels, all left out", map(_names, self.contradictions)),
-            _line("near-duplicates", map(_names, self.near)),
-            _line("near-duplicates across splits, left out of train", map(_names, self.leaks)),
+            _line("unreadable, left out", map(_names, self.unreadable)),
+            _line("plain-coloured, left out", map(_names, self.plain)),
+            _line("copies pixel by pixel, one kept", starmap(_names, self.copies)),
+            _line("copies with different labels, all left out", starmap(_names, self.contradictions)),
+            _line("near-duplicates", starmap(_names, self.near)),
+            _line("near-duplicates across splits, left out of train", starmap(_names, self.leaks)),
+            _line("near-duplicates between val and test, kept", starmap(_names, self.tested)),
             _line("groups across splits", self.divided),
             _line("labels with too few pictures, left out", (f"{name} ({n})" for name, n in self.rare.items())),
+            _line("labels without train pictures, left out", (f"{name} ({n})" for name, n in self.untaught.items())),
+            "--shares has no effect, as the pictures come with their splits" if self.shares_idle else "",
         ]
         return [line for line in found if line]
 
@@ -98,7 +105,8 @@ def audit(
     """Looks at every picture once and sorts out what cannot teach.
 
     Without splits, near-duplicates are put into one group and the split is made here. With splits, a train picture
-    that nearly is one of val or test is left out of train. ``least``: pictures that a label needs (DAF:re: 20).
+    that nearly is one of val or test is left out of train, and a label that train lacks is left out of these.
+    ``least``: pictures that a label needs (DAF:re: 20).
     Raises ``InvalidInput`` where nothing is left, or only some rows have a split.
     """
     given = {sample.split for sample in samples}
@@ -113,6 +121,7 @@ def audit(
     pairs = near(bits_of([found for _, found in seen]))
     kept = [sample for sample, _ in seen]
     leaks: list[tuple[int, int]] = []
+    untaught: Counter[str] = Counter()
     if given == {""}:
         alike = [*copies, *((kept[a], kept[b]) for a, b in pairs)]
         kept = split(_at_least(_joined(kept, alike), least), shares=shares, seed=seed)
@@ -120,10 +129,14 @@ def audit(
         leaks = [(a, b) for a, b in pairs if kept[a].split != kept[b].split]
         gone = {row for pair in leaks for row in pair if kept[row].split == "train"}
         kept = _at_least([sample for row, sample in enumerate(kept) if row not in gone], least)
+        taught = {label for sample in kept if sample.split == "train" for label in sample.labels}
+        untaught = _pictures(sample for sample in kept if sample.tags is None and sample.label not in taught)
+        kept = [sample for sample in kept if sample.label not in untaught]
     if not any(sample.split == "train" for sample in kept):
         raise InvalidInput("No picture is left to teach with. What was sorted out: booru_train check --data DIR")
     counts = _pictures(sample for sample, _ in seen)
-    left = {label for sample in kept for label in sample.labels}
+    left = {label for sample in kept for label in sample.labels} | untaught.keys()
+    across = [(seen[a][0], seen[b][0]) for a, b in leaks]
     sides: dict[str, set[str]] = defaultdict(set)
     for sample in kept:
         sides[sample.group].add(sample.split)
@@ -135,10 +148,13 @@ def audit(
         copies=_paths(copies),
         contradictions=_paths(contradictions),
         near=_paths((seen[a][0], seen[b][0]) for a, b in pairs),
-        leaks=_paths((seen[a][0], seen[b][0]) for a, b in leaks),
+        leaks=_paths(pair for pair in across if "train" in {one.split for one in pair}),
+        tested=_paths(pair for pair in across if "train" not in {one.split for one in pair}),
         divided=tuple(sorted(group for group, found in sides.items() if len(found) > 1)),
         rare={label: count for label, count in sorted(counts.items()) if label not in left},
+        untaught=dict(sorted(untaught.items())),
         split_made=given == {""},
+        shares_idle=given != {""} and tuple(shares) != SHARES,
     )
 
 
@@ -224,13 +240,9 @@ def _line(what: str, names: Iterable[str]) -> str:
     return f"{len(listed):,} {what}: {', '.join(listed[:SHOWN])}{more}" if listed else ""
 
 
-def _name(path: Path) -> str:
-    return "/".join(path.parts[-2:])
-
-
 def _paths(alike: Iterable[Alike]) -> tuple[Pair, ...]:
     return tuple((a.path, b.path) for a, b in alike)
 
 
-def _names(pair: Pair) -> str:
-    return " ~ ".join(map(_name, pair))
+def _names(*pair: Path) -> str:
+    return " ~ ".join("/".join(path.parts[-2:]) for path in pair)

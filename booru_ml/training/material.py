@@ -24,7 +24,7 @@ from booru_ml.training.objectives import Learner
 from booru_ml.training.pictures import Item, Pictures, tiles
 from booru_ml.training.settings import Settings
 from booru_ml.training.splits import NAMES
-from booru_ml.training.tasks import Marks, Targets, Task, judged, known
+from booru_ml.training.tasks import RATINGS, Marks, Targets, Task, judged, known, rated
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Preprocess
@@ -46,6 +46,8 @@ class Folders:
             for folder in self.data
             for sample in manifest.read(folder, label=task.column, group=_apart(folder, task), several=task.several)
         ]
+        if task.grades == RATINGS:
+            found = [replace(sample, label=rated(sample.label)) for sample in found]
         if settings.tile:
             found = tiles(found, settings.tile)
         return audit(found, least=settings.least, shares=settings.shares, seed=settings.seed)

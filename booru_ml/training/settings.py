@@ -21,6 +21,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "keep": ("best", "last"),
 }
 
+SHARES = (0.7, 0.1, 0.2)
+"""Of train, val and test in DAF:re."""
+
 LIMITS: Mapping[str, tuple[float, float]] = {
     "size": (16, 4096),
     "look": (0, 4096),
@@ -96,7 +99,7 @@ class Settings:
     keep: str = "best"
     precision: str = "no"
     clip: float = 5.0
-    shares: tuple[float, ...] = (0.7, 0.1, 0.2)
+    shares: tuple[float, ...] = SHARES
     least: int = 1
     tile: int = 0
     seed: int = 0
@@ -110,6 +113,10 @@ class Settings:
             # Written so that nan, which is neither, is refused as well.
             if not all(low <= one <= high for one in (value if isinstance(value, tuple) else (value,))):
                 raise InvalidInput(f"{name} lies between {low:g} and {high:g}, not {value!r}.")
+        if not (len(self.shares) == 3 and min(self.shares) >= 0 < self.shares[0] and abs(sum(self.shares) - 1) < 1e-6):
+            raise InvalidInput("Shares of train, val, test are three numbers that add up to 1, such as 0.7 0.1 0.2.")
+        if 0 < self.tile < LIMITS["size"][0]:
+            raise InvalidInput("tile is 16 pixels or more, or 0 for whole pictures.")
         if self.look and self.look < LIMITS["size"][0]:
             raise InvalidInput("The finished checkpoint has to look at 16 pixels or more.")
 

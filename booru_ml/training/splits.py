@@ -8,22 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from booru_ml.errors import InvalidInput
 from booru_ml.training.manifest import Sample
+from booru_ml.training.settings import SHARES
 
 NAMES = ("train", "val", "test")
-SHARES = (0.7, 0.1, 0.2)
-"""Of DAF:re."""
 
 
 def split(samples: Sequence[Sample], *, shares: Sequence[float] = SHARES, seed: int = 0) -> list[Sample]:
     """The samples with their splits by ``shares`` of train, val and test, in each label as far as its groups allow.
 
     A label of a few groups has them in train first. The same samples and seed give the same splits in any order of the
-    rows. Raises ``InvalidInput``.
+    rows.
     """
-    if len(shares) != len(NAMES) or min(shares) < 0 or shares[0] <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise InvalidInput(f"Shares of {', '.join(NAMES)} are three numbers that add up to 1, such as 0.7 0.1 0.2.")
     members: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:
         for label in sample.labels or ("",):  # pictures that only lack tags are spread, too

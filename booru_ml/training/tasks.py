@@ -88,16 +88,28 @@ class Task:
         return tag(text) if self.several else Label(text, self.category)
 
 
+RATINGS = tuple(rating.value for rating in Rating)
+
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task("characters", "character", HeadKind.SOFTMAX, Category.CHARACTER),
         Task("artist", "artist", HeadKind.SOFTMAX, Category.ARTIST),
         Task("quality", "quality", HeadKind.ORDINAL, Category.QUALITY),
-        Task("rating", "rating", HeadKind.ORDINAL, Category.RATING, tuple(rating.value for rating in Rating)),
+        Task("rating", "rating", HeadKind.ORDINAL, Category.RATING, RATINGS),
         Task("tags", "tags", HeadKind.SIGMOID, Category.GENERAL),
     )
 }
+
+
+def rated(text: str) -> str:
+    """``General`` and ``g`` are one rating. Raises ``InvalidInput`` for a word that is none of Danbooru's."""
+    word = text.strip().lower()
+    for rating in Rating:
+        if word in (rating.value, rating.name.lower()):
+            return rating.value
+    words = ", ".join(f"{rating.value} ({rating.name.lower()})" for rating in Rating)
+    raise InvalidInput(f"{text!r} is no rating of Danbooru's: write {words}. What was 'safe' once is g or s by now.")
 
 
 def tag(text: str) -> Label:

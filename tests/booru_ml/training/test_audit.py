@@ -94,6 +94,22 @@ def test_a_reduced_copy_of_a_test_picture_does_not_teach(tmp_path: Path) -> None
     assert tested in audit([copy, tested, *others]).samples
 
 
+def test_what_only_val_and_test_have_is_counted_and_stops_nothing(tmp_path: Path) -> None:
+    taught = [sample(tmp_path, scene(seed), "ab"[seed % 2], "train") for seed in range(4)]
+    alike = [
+        sample(tmp_path, scene(9), "a", "val"),
+        sample(tmp_path, scene(9).resize((40, 40)), "a", "test"),
+    ]
+    unknown = [sample(tmp_path, scene(seed), "c", "val") for seed in (10, 11)]
+    found = audit([*taught, *alike, *unknown], shares=(0.5, 0.25, 0.25))
+    assert set(found.samples) == {*taught, *alike}
+    assert (found.untaught, found.rare) == ({"c": 2}, {})
+    assert (names(found.leaks), names(found.tested)) == ([], [("004.png", "005.png")])
+    assert "near-duplicates between val and test, kept" in found.lines[2]
+    assert found.lines[3] == "1 labels without train pictures, left out: c (2)"
+    assert "--shares has no effect" in found.lines[4]
+
+
 def test_without_a_split_near_duplicates_stand_on_one_side(tmp_path: Path) -> None:
     originals = [sample(tmp_path, scene(seed), "ab"[seed % 2]) for seed in range(20)]
     reduced = [sample(tmp_path, scene(seed).resize((40, 40)), "ab"[seed % 2]) for seed in range(20)]

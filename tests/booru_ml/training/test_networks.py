@@ -255,3 +255,20 @@ def test_check_reports_and_changes_nothing(data: Path) -> None:
     call_command("booru_train", "check", "--data", str(data), "--task", "rating", stdout=out)
     assert out.getvalue() == "60 pictures listed, 60 kept, 4 labels: test 12, train 36, val 12\n"
     assert sorted(data.parent.rglob("*")) == before
+
+
+def test_ratings_are_letters_or_danboorus_words(data: Path, tmp_path: Path) -> None:
+    words = {"g": "General", "s": "sensitive", "q": "questionable", "e": "e"}
+    out = StringIO()
+    for name, ratings in (("known", words), ("old", words | {"g": "safe"})):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = table(data / "manifest.csv")
+        for row in rows:
+            (folder / row["path"]).symlink_to(data / row["path"])
+        lines = [f"{row['path']},{ratings[row['rating']]}\n" for row in rows]
+        (folder / "manifest.csv").write_text("path,rating\n" + "".join(lines))
+    call_command("booru_train", "check", "--data", str(tmp_path / "known"), "--task", "rating", stdout=out)
+    assert "4 labels" in out.getvalue()
+    with pytest.raises(CommandError, match="'safe' is no rating of Danbooru's"):
+        call_command("booru_train", "check", "--data", str(tmp_path / "old"), "--task", "rating")

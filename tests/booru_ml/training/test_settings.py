@@ -39,3 +39,8 @@ def test_settings_say_what_is_wrong() -> None:
     for wrong in ({"rate": float("nan")}, {"weight_decay": -1.0}, {"patience": -1}, {"hidden": (64, 0)}, {"seed": -7}):
         with pytest.raises(InvalidInput, match=f"{next(iter(wrong))} lies between"):
             Settings().with_(wrong)
+    for shares in ((0.5, 0.2, 0.2), (1.2, -0.2, 0.0), (0.0, 0.5, 0.5), (float("nan"), 0.1, 0.2), (0.9, 0.1)):
+        with pytest.raises(InvalidInput, match="add up to 1"):
+            Settings(shares=shares)
+    with pytest.raises(InvalidInput, match="tile is 16 pixels or more"):
+        Settings(tile=1)
