@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 NO_SKETCH = "color"
 """What the column ``kind`` calls a picture that is no sketch."""
+ORDERS = (
+    ("bad", "fair", "good"),
+    ("poor", "fair", "good", "excellent"),
+    ("poor", "rough", "fine"),
+    ("poor", "rough", "sketch", "finished"),
+    ("worst", "low", "medium", "high", "best"),
+    ("low", "normal", "high"),
+)
+"""Words of which everybody knows the order, worst first."""
 FINISHED = "finished"
 """The grade by which a head says so."""
 
@@ -45,7 +54,7 @@ class Quality(Measured):
             help="manifest column of the grades; without it, drawings are spoilt by degrees (synthetic grades); "
             "default: %(default)s",
         )
-        parser.add_argument("--order", nargs="+", metavar="GRADE", help="the grades in order, where they are words")
+        parser.add_argument("--order", nargs="+", metavar="GRADE", help="the grades in order, if words do not say")
         parser.add_argument("--head", default="quality", help="the checkpoint's head; default: %(default)s")
         parser.add_argument("--group", default="group", help="column of what folds never share; default: %(default)s")
         parser.add_argument("--folds", type=int, default=5, help="where a head has to be fitted; default: %(default)s")
@@ -184,9 +193,15 @@ def _binary(answers: Answers) -> dict[str, float]:
 
 
 def _order(found: Sequence[str], known: Sequence[str], given: Sequence[str] | None) -> tuple[str, ...]:
-    """The grades in order: as ``given``, by number, or as the checkpoint's head has them. Raises ``InvalidInput``."""
+    """The grades in order: as ``given``, as the checkpoint's head or everybody has them, or by number.
+
+    Raises ``InvalidInput``.
+    """
     if given or set(found) <= set(known):
         return tuple(name for name in given or known if name in found or given)
+    for words in ORDERS:
+        if {name.lower() for name in found} <= set(words):
+            return tuple(sorted(found, key=lambda name: words.index(name.lower())))
     try:
         return tuple(sorted(found, key=float))
     except ValueError:

@@ -110,12 +110,21 @@ def test_quality_by_own_head_by_a_fitted_one_and_by_made_grades(checkpoint: Path
     assert set(figures["no_sketch"]) == {"auroc", "found", "sketches_refused"}
 
 
+def test_words_that_everybody_knows_need_no_order() -> None:
+    from booru_ml.evaluation.quality import _order
+
+    assert _order(["Bad", "Fair", "Good"], (), None) == ("Bad", "Fair", "Good")
+    assert _order(["good", "poor"], (), None) == ("poor", "good")
+    assert _order(["finished", "poor", "rough"], ("a", "b"), None) == ("poor", "rough", "finished")
+    assert _order(["10", "9"], (), None) == ("9", "10")
+
+
 def test_ratings_are_grades(data: Path, tmp_path: Path) -> None:
     folder = rewritten(data, tmp_path / "set", rating=lambda n, _: ("general", "s", "explicit")[n % 3])
     figures, _, _ = evaluate("rating", "--data", folder)
     assert {"accuracy", "qwk", "mae", "spearman", "ece", "pixel_1nn"} <= figures.keys()
     odd = rewritten(data, tmp_path / "odd" / "set", rating=lambda *_: "lewd")
-    with pytest.raises(CommandError, match="'lewd'"):
+    with pytest.raises(CommandError, match="'lewd' is no rating of Danbooru's: write g"):
         evaluate("rating", "--data", odd)
 
 
