@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from booru_ml.disk import whole
 from booru_ml.errors import InvalidInput
+from booru_ml.nn.survey import SUFFIXES
 from booru_ml.types import Box
 
 Item = TypeVar("Item")
@@ -23,7 +24,6 @@ GROUP = "group"
 BOOKS = "samples.csv"
 """In the folder of a training's books: what it taught and tested with."""
 COLUMNS = ("path", "label", "group", "split", "box", "tags", "rejected")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 """Other names that are in use."""
 
@@ -79,7 +79,10 @@ def read(
         if several:
             samples = [replace(sample, tags=_words(sample.label)) for sample in samples]
     split = split and _split(split, "--split")
-    if split and any(sample.split for sample in samples):
+    bare = sum(not sample.split for sample in samples)
+    if 0 < bare < len(samples):
+        raise InvalidInput(f"{folder}: {bare} of {len(samples)} pictures have no split; fill all of them, or none.")
+    if split and not bare:
         samples = [sample for sample in samples if sample.split == split]
     if not samples:
         raise InvalidInput(f"{folder} holds no labelled pictures{f' of split {split!r}' if split else ''}.")
@@ -134,14 +137,19 @@ def rows(folder: Path, *columns: str) -> Iterator[tuple[Path, dict[str, str], st
         raise InvalidInput(f"{folder} has no {MANIFEST}; `manage.py booru_draw --out DIR` makes such a folder.")
     with _table(manifest) as table:
         if missing := {"path", *columns} - set(table.fieldnames or ()):
-            raise InvalidInput(
-                f"{manifest} lacks the column(s) {', '.join(sorted(missing))}; its first line has "
-                f"{', '.join(table.fieldnames or ()) or 'none'}."
-            )
+            said = ", ".join(table.fieldnames or ()) or "none"
+            hint = " Columns are parted by commas." if ";" in said or "\t" in said else ""
+            hint = " Small letters count." if missing <= {name.lower() for name in table.fieldnames or ()} else hint
+            lacking = ", ".join(sorted(missing))
+            raise InvalidInput(f"{manifest} lacks the column(s) {lacking}; its first line has {said}.{hint}")
         for row in table:
             where = f"{manifest}, line {table.line_num}"
-            if "\0" in row["path"] or not _inside(home, named := _named_picture(home, row["path"])):
-                raise InvalidInput(f"{where}: {row['path']!r} leads out of the folder.")
+            if not "".join(row[name] for name in table.fieldnames or ()).strip():
+                continue  # spreadsheets end in rows of commas
+            if not row["path"].strip() or "\0" in row["path"]:
+                raise InvalidInput(f"{where}: the cell 'path' names no file.")
+            if not _inside(home, named := _named_picture(home, row["path"])):
+                raise InvalidInput(f"{where}: {row['path']!r} leads out of the folder; put a link to it there.")
             yield named.resolve(), row, where
 
 
@@ -237,11 +245,18 @@ def _split(text: str, where: str) -> str:
 
 
 def _from_subfolders(folder: Path) -> list[Sample]:
-    """A picture's class is the first folder on the way to it, however deep it lies. Hidden files and folders are what
-    systems and viewers left there: previews, caches."""
+    """A picture's class is the first folder on the way to it, however deep it lies; where the first ones are named as
+    splits, the second. Hidden files and folders are what systems and viewers left there: previews, caches."""
+    homes = sorted(folder.resolve().glob("[!.]*/"))
+    splits = [SPLITS.get(home.name.lower(), home.name.lower()) for home in homes]
+    if {"train"} < set(splits) <= set(SPLITS.values()):
+        if loose := [path for home in homes for path in home.glob("[!.]*") if path.suffix.lower() in SUFFIXES]:
+            raise InvalidInput(f"{folder} has folders of splits, but {loose[0]} lies in no class's folder below them.")
+        parts = zip(homes, splits, strict=True)
+        return [replace(sample, split=split) for home, split in parts for sample in _from_subfolders(home)]
     return [
         Sample(path, home.name, str(path.resolve()))
-        for home in sorted(folder.resolve().glob("[!.]*/"))
+        for home in homes
         for path in sorted(home.rglob("[!.]*"))
         if path.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(home).parts)

@@ -74,7 +74,11 @@ def test_faces_are_the_first_of_each_picture(tmp_path: Path) -> None:
         ("path,character,faces\n../a.png,x,\n", "leads out of the folder"),
         ("path,character,faces\na.png,x,0.1 0.2\n", "line 2: faces must be"),
         ("path,character,faces\n", "no labelled pictures"),
-        ("path;character;faces\na.png;x;\n", "its first line has path;character;faces"),
+        ("path;character;faces\na.png;x;\n", "its first line has path;character;faces. Columns are parted by commas"),
+        ("Path,Character,faces\na.png,x,\n", "its first line has Path, Character, faces. Small letters count"),
+        ("path,character,faces\n ,x,0 0 1 1\n", "line 2: the cell 'path' names no file"),
+        ("path,character,faces\na\0.png,x,0 0 1 1\n", "line 2: the cell 'path' names no file"),
+        ("path,character,faces,split\na.png,x,0 0 1 1,test\nb.png,x,0 0 1 1,\n", "1 of 2 pictures have no split"),
         ("", "its first line has none"),
         ("path,character,faces,split\na.png,x,0 0 1 1,holdout\n", "line 2: split is train, val or test"),
     ],
@@ -93,6 +97,23 @@ def test_what_a_spreadsheet_saves_is_read(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_bytes("path,character\na.png,Müller\n".encode("latin-1"))
     with pytest.raises(InvalidInput, match="Save it as CSV"):
         manifest.read(tmp_path, label="character")
+
+
+def test_folders_of_splits_stand_above_the_classes(tmp_path: Path) -> None:
+    for name in ("Train/saber", "train/../Train/rin/deep", "Validation/saber", "test/rin"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").touch()
+    found = manifest.read(tmp_path, label="character")
+    assert [(sample.label, sample.split) for sample in found] == [
+        ("rin", "train"), ("saber", "train"), ("saber", "val"), ("rin", "test"),
+    ]  # fmt: skip
+    (tmp_path / "test" / "2.png").touch()
+    with pytest.raises(InvalidInput, match=r"2\.png lies in no class's folder"):
+        manifest.read(tmp_path, label="character")
+
+
+def test_rows_of_commas_are_none(tmp_path: Path) -> None:
+    assert len(manifest.read(written(tmp_path, "path,character\na.png,x\n,\n,,,\n"), label="character")) == 1
 
 
 def test_subfolders_are_classes_and_what_is_hidden_is_none(tmp_path: Path) -> None:
