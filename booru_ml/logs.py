@@ -19,5 +19,8 @@ def json_logging(level: str = "INFO") -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {"django": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+        "loggers": {
+            "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+            "faiss.loader": {"level": "WARNING"},  # else tells of each instruction set that it was not built for
+        },
     }

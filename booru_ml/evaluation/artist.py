@@ -18,6 +18,7 @@ from booru_ml.evaluation.intervals import Interval
 from booru_ml.evaluation.linear import learned
 from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import frames_of, gather
+from booru_ml.evaluation.task import parts
 from booru_ml.progress import track
 from booru_ml.training import manifest
 from booru_ml.types import FloatArray
@@ -43,7 +44,7 @@ class Artist(Measured):
             metavar="COLUMN",
             help="manifest column of what folds never share; default: character, where there is none group",
         )
-        parser.add_argument("--folds", type=int, default=5, help="default: %(default)s")
+        parser.add_argument("--folds", type=parts, default=5, help="default: %(default)s")
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
         samples = _samples(options, say)

@@ -17,6 +17,7 @@ from booru_ml.evaluation import linear, scores, softmax
 from booru_ml.evaluation.answers import Answers, Findings, Index, numbered
 from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import Material, ask, gather
+from booru_ml.evaluation.task import parts, positive
 from booru_ml.training import manifest
 from booru_ml.training.manifest import Sample
 
@@ -46,14 +47,16 @@ class Characters(Measured):
             default="mean",
             help="without such a head: nearest class mean, or a linear classifier",
         )
-        parser.add_argument("--least", type=int, default=2, help="pictures of a class (DAF:re asks for 20); default: 2")
+        parser.add_argument(
+            "--least", type=positive, default=2, help="pictures of a class (DAF:re asks for 20); default: 2"
+        )
         parser.add_argument(
             "--most",
-            type=int,
+            type=positive,
             help="pictures of a class to learn from; no others are read than it takes to do so. Default: all",
         )
         parser.add_argument(
-            "--folds", type=int, default=5, help="where the manifest has no split; default: %(default)s"
+            "--folds", type=parts, default=5, help="where the manifest has no split; default: %(default)s"
         )
         parser.add_argument(
             "--calibration",
@@ -64,14 +67,14 @@ class Characters(Measured):
         parser.add_argument("--store", action="store_true", help="keep the calibration in the checkpoint")
 
     def find(self, checkpoint: Checkpoint, options: Options, say: Say) -> Findings:
-        if options["most"] is not None and options["most"] < 1:
-            raise InvalidInput("--most is 1 or more.")
         listed = manifest.read(options["data"], label=options["label"], group=options["group"])
         samples = manifest.at_least(listed, options["least"])
         head = _head(checkpoint, options["head"], {sample.label for sample in samples})
         if options["store"] and not head:
             raise InvalidInput(f"{checkpoint.name} has no softmax head that knows these classes, so none to store in.")
         _check_classes(samples, options)
+        if options["most"] is not None and head:
+            raise InvalidInput(f"Head {head} of {checkpoint.name} has learned these classes already; leave out --most.")
         material = gather(samples, say) if head or options["most"] is None else _few(samples, say, options)
         _check_classes(material.samples, options)
         asked = (material, options, say)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from argparse import ArgumentError, ArgumentParser
+from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation.answers import Answers
@@ -54,17 +55,17 @@ class Compare(Task):
         return Answer(plain({**models, "mcnemar_p": p, "figures": figures}), lines)
 
 
+class _Words(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(f"--with: {message}. `manage.py {self.prog} --help` lists its options.")
+
+
 def _answers(task: Measured, options: Options, model: str, say: Say) -> tuple[str, Answers, int]:
     """Who answered, what, and how many resamples the task takes."""
-    parser = ArgumentParser(prog=f"booru_evaluate {task.name}", exit_on_error=False)
+    parser = _Words(prog=f"booru_evaluate {task.name}", add_help=False)
     task.add_arguments(parser)
     words = ["--data", str(options["data"]), "--model", model, "--seed", str(options["seed"])]
-    try:
-        asked = vars(parser.parse_args([*words, *shlex.split(options["more"])]))
-    except (ArgumentError, SystemExit) as error:
-        raise InvalidInput(
-            f"--with: {error}. `manage.py booru_evaluate {task.name} --help` lists its options."
-        ) from None
+    asked = vars(parser.parse_args([*words, *shlex.split(options["more"])]))
     if asked.get("store"):
         raise InvalidInput("compare changes no checkpoint; leave --store out.")
     checkpoint = load(model, asked["threads"])

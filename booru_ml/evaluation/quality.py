@@ -17,6 +17,7 @@ from booru_ml.evaluation.degrade import GRADES, degrade
 from booru_ml.evaluation.grading import LOOKS, Graded, cross_validated, inputs_of, tracked
 from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import Change, Material, ask, frames_of, gather
+from booru_ml.evaluation.task import parts
 from booru_ml.nn.survey import read_picture
 from booru_ml.training import manifest
 from booru_ml.training.views import grey
@@ -57,7 +58,9 @@ class Quality(Measured):
         parser.add_argument("--order", nargs="+", metavar="GRADE", help="the grades in order, if words do not say")
         parser.add_argument("--head", default="quality", help="the checkpoint's head; default: %(default)s")
         parser.add_argument("--group", default="group", help="column of what folds never share; default: %(default)s")
-        parser.add_argument("--folds", type=int, default=5, help="where a head has to be fitted; default: %(default)s")
+        parser.add_argument(
+            "--folds", type=parts, default=5, help="where a head has to be fitted; default: %(default)s"
+        )
         parser.add_argument(
             "--fit", action="store_true", help="fit a head even where the checkpoint's knows the grades"
         )

@@ -15,6 +15,7 @@ from booru_ml.evaluation.answers import Answers, Findings, Table
 from booru_ml.evaluation.folds import nearest_other
 from booru_ml.evaluation.measured import Measured
 from booru_ml.evaluation.pictures import ask, gather
+from booru_ml.evaluation.task import positive
 from booru_ml.training import manifest
 from booru_ml.training.tasks import Marks, judged, known, settled, tag
 
@@ -36,7 +37,9 @@ class Tags(Measured):
         super().add_arguments(parser)
         parser.add_argument("--label", default="tags", help="manifest column, tags by spaces; default: %(default)s")
         parser.add_argument("--head", default="tags", help="the checkpoint's sigmoid head; default: %(default)s")
-        parser.add_argument("--least", type=int, default=1, help="pictures that a tag must have to count; default: 1")
+        parser.add_argument(
+            "--least", type=positive, default=1, help="pictures that a tag must have to count; default: 1"
+        )
         parser.add_argument("--split", help="only rows of this split; where there is one, use another for --store")
         parser.add_argument(
             "--choose", choices=("f1", "precision"), default="f1", help="what per-tag thresholds are for; default: f1"
@@ -66,7 +69,7 @@ class Tags(Measured):
             carried = {tag(text).name for text in sample.labels}
             unknown |= carried - place.keys()
             truth[row, [place[name] for name in carried if name in place]] = 1
-        kept = np.flatnonzero(truth.sum(axis=0) >= max(1, options["least"]))
+        kept = np.flatnonzero(truth.sum(axis=0) >= options["least"])
         if not len(kept):
             raise InvalidInput(f"No tag of {options['data']} is one that {checkpoint.name} knows and frequent enough.")
         names = list(place)

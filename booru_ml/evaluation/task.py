@@ -36,6 +36,11 @@ def natural(text: str) -> int:
     return _number(text, 0)
 
 
+def parts(text: str) -> int:
+    """Into how many something is cut, as an argument gives it. Raises argparse's error."""
+    return _number(text, 2)
+
+
 def _number(text: str, least: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= MOST):
         raise ArgumentTypeError(f"{text[:40]!r} is no whole number from {least} to {MOST}")

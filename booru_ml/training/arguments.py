@@ -30,7 +30,7 @@ HELP: Mapping[str, str] = {
     "frozen": "modules that stay as they are, or the share of the layers from the first on (1: the whole backbone)",
     "hidden": "widths of layers between backbone and answer",
     "dropout": "before the head",
-    "smoothing": "of the labels",
+    "smoothing": "of the labels, where a picture has one in no order; of an encoder with cosface alone",
     "objective": "what teaches an encoder",
     "scale": "s of the encoder's objective",
     "margin": "m of the encoder's objective (arcface: radians)",
@@ -111,6 +111,10 @@ def orders(task: str, options: Mapping[str, Any]) -> list[Any]:
     rates = tuple(options.get("sweep_rates", ())) or (paper.rates if options.get("sweep") else ())
     if options.get("sweep") and not rates:
         raise InvalidInput("--sweep takes a recipe with rates; name them by --sweep-rates.")
+    if options.get("sweep_epochs") and not rates:
+        raise InvalidInput(
+            "--sweep-epochs goes with --sweep-rates, or with the --sweep of a recipe; for one length: --epochs."
+        )
     if options.get("pairs") and TASKS[task].kind is not HeadKind.SOFTMAX:
         raise InvalidInput("--pairs takes labels of which a picture has one, in no order: characters or artist.")
     if rates and TASKS[task].several:

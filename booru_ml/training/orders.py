@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
@@ -57,7 +57,6 @@ class Order:
     device: str = "auto"
     workers: int = 0
     restart: bool = False
-    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def target(self) -> Task:
@@ -116,7 +115,8 @@ def carry_out(order: Order, say: Say) -> dict[str, Any]:
         asked = {"task": order.task, "start": start.origin, "data": folders, "grades": list(order.grades)}
         run.agree(order.settings, teacher=teacher.version if teacher else None, **asked)
         if run.samples() is None:
-            found = check(order)
+            with run.left_if_refused():
+                found = check(order)
             run.keep_samples(found.samples, found.lines)
     bench.accelerator.wait_for_everyone()
     samples = run.samples() or []

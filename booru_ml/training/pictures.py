@@ -173,7 +173,9 @@ class Deal:
         """Raises ``InvalidInput`` for fewer pictures than a step."""
         deal = cls(_weights(targets, settings.sampling), len(targets), settings, rank, ranks)
         if not deal.steps:
-            raise InvalidInput(f"{len(targets)} pictures to teach with, but a step takes {deal._step}; lower --batch.")
+            raise InvalidInput(
+                f"{len(targets)} pictures to teach with, but a step takes {deal._step}; lower --batch or --accumulate."
+            )
         return deal
 
     @property

@@ -6,9 +6,9 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from booru_ml.disk import whole, writing
-from booru_ml.errors import InvalidInput
+from booru_ml.errors import BooruError, InvalidInput
 from booru_ml.training import manifest
 from booru_ml.training.manifest import Sample
 from booru_ml.training.settings import Settings
 
+SETTINGS = "settings.json"
 Curve = list[dict[str, float]]
 
 
@@ -62,7 +63,7 @@ class Run:
     def agree(self, settings: Settings, **more: Any) -> None:
         """Notes what is run, and compares it with what was. Raises ``InvalidInput`` where work would be mixed up."""
         said = json.loads(json.dumps({**asdict(settings), **more}))
-        path = self.folder / "settings.json"
+        path = self.folder / SETTINGS
         before = self._settings(path)
         changed = sorted(key for key in said.keys() | before.keys() if said.get(key) != before.get(key))
         if not changed:
@@ -75,6 +76,16 @@ class Run:
         with whole(path) as partial:
             (self.folder / manifest.BOOKS).unlink(missing_ok=True)
             partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+    @contextmanager
+    def left_if_refused(self) -> Iterator[None]:
+        """A run that is refused before it began leaves no folder behind."""
+        try:
+            yield
+        except BooruError:
+            if [path.name for path in self.folder.iterdir()] == [SETTINGS]:
+                shutil.rmtree(self.folder)
+            raise
 
     def load(self) -> dict[str, Any] | None:
         return self._read(self._state)
@@ -120,11 +131,6 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def digest(samples: Sequence[Sample]) -> str:
-    """Of what is taught with, in its order."""
-    return sha256("\n".join(map(repr, samples)).encode()).hexdigest()[:16]
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:

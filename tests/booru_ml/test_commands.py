@@ -95,3 +95,13 @@ def test_a_database_that_cannot_now_is_told_and_a_wrong_statement_is_not_hidden(
     fail(ProgrammingError("no such column"))
     with pytest.raises(ProgrammingError, match="no such column"):
         call_command("booru_status")
+
+
+def test_a_library_does_not_tell_people_how_it_loads() -> None:
+    """Those who import faiss to train would read six lines of JSON about instruction sets."""
+    code = (
+        "import logging.config; from booru_ml.logs import json_logging; "
+        "logging.config.dictConfig(json_logging()); import faiss"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

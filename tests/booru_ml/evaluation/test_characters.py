@@ -89,7 +89,7 @@ def test_folds_deal_out_of_as_many_groups_as_there_are(
     assert figures["pictures"] == 36
     assert "learned from 24 pictures" in said
     assert set(looked) == {f"someone{n:02}/{k}.png" for n in range(12) for k in (0, 2, 3)}
-    for most, told in ((0, "--most is 1 or more"), (1, "--most 2 or more.*fewshot --shots 1")):
+    for most, told in ((0, "--most: '0' is no whole number from 1"), (1, "--most 2 or more.*fewshot --shots 1")):
         with pytest.raises(CommandError, match=told):
             evaluate("characters", "--data", folder, "--model", checkpoint, "--most", most)
 
@@ -147,6 +147,8 @@ def test_what_stands_on_both_sides_of_a_split_is_counted_and_said(checkpoint: Pa
     folder = rewritten(data, tmp_path / "set", **sides)
     figures, _, warned = evaluate("characters", "--data", folder, "--model", checkpoint)
     assert figures["shared_groups"] == 24
+    with pytest.raises(CommandError, match="learned these classes already; leave out --most"):
+        evaluate("characters", "--data", folder, "--model", checkpoint, "--most", 2)
     assert "Leak: 24 groups of split test stand in other splits, too, as 'work 0'" in warned
     strangers = rewritten(folder, tmp_path / "strangers" / "set", character=lambda n, _: "xyz"[n % 3])
     with pytest.raises(CommandError, match=r"as 'work 0'\. Give all pictures of a group one split"):

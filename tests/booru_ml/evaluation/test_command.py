@@ -137,7 +137,7 @@ def test_a_model_is_no_better_than_itself(checkpoint: Path, data: Path, tmp_path
     assert "McNemar" in said
     with pytest.raises(CommandError, match="no head 'rating'"):
         evaluate("compare", *asked, checkpoint)
-    with pytest.raises(CommandError, match="--with"):
+    with pytest.raises(CommandError, match="--with: unrecognized arguments: --folds 3"):
         evaluate("compare", *asked, "nsfwjs", "--with=--folds 3")
 
 
@@ -149,6 +149,8 @@ def test_what_is_wrong_is_said(checkpoint: Path, data: Path, tmp_path: Path) -> 
     alone = rewritten(data, tmp_path / "alone" / "set", artist=lambda _, row: row["character"])
     with pytest.raises(CommandError, match="pictures of two characters"):
         evaluate("artist", "--data", alone, "--model", checkpoint)
+    with pytest.raises(CommandError, match="'0' is no whole number from 2"):
+        evaluate("artist", "--data", data, "--model", checkpoint, "--folds", 0)
     with pytest.raises(CommandError, match=r"lacks the column\(s\) charcter"):
         evaluate("artist", "--data", data, "--model", checkpoint, "--group", "charcter")
     with pytest.raises(CommandError, match=r"lacks the column\(s\) grade"):

@@ -232,6 +232,8 @@ def test_architectures_are_compared_by_figures_and_costs(data: Path, tmp_path: P
         ("tags", ("--out", "x", "--arch", "conv2d", "--pairs"), "--pairs takes labels of which a picture has one"),
         ("rating", ("--out", "x", "--arch", "conv2d", "--pairs"), "characters or artist"),
         ("tags", ("--out", "x", "--arch", "conv2d", "--sweep-rates", 0.1), "accuracy, which tags do not have"),
+        ("characters", ("--out", "x", "--arch", "conv2d", "--sweep-epochs", 3), "goes with --sweep-rates"),
+        ("characters", ("--out", "x", "--arch", "conv2d", "--accumulate", 100_000), "lower --batch or --accumulate"),
         ("quality", ("--dry-run",), "Name the grades"),
         ("quality", ("--dry-run", "--grades", "bad", "good"), "not among the grades"),
         ("rating", ("--dry-run", "--least", 99), "No picture is left"),
@@ -240,6 +242,12 @@ def test_architectures_are_compared_by_figures_and_costs(data: Path, tmp_path: P
 def test_what_is_missing_is_said(data: Path, tmp_path: Path, task: str, args: Any, message: str) -> None:
     with pytest.raises(CommandError, match=message):
         train(task, data, *(tmp_path / "x" if word == "x" else word for word in args))
+
+
+def test_a_refused_training_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="No picture is left"):
+        train("characters", data, *FAST, "--least", 99, "--out", tmp_path / "who")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_something_else_is_never_replaced(data: Path) -> None:
