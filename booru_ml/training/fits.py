@@ -117,11 +117,11 @@ def _faces(checkpoint: Checkpoint, options: Options, say: Say) -> Fitted:
     name, stages, hidden = options["head"], options["stages"], options["hidden"]
     material = faces.gather(options["data"], options["crops"], most=options["most"])
     seen = faces.look(checkpoint, material, count=options["scenes"], stages=stages)
-    channels = {stage: int(maps.shape[1]) for stage, maps in zip(stages, seen["scenes"].maps, strict=True)}
+    channels = {stage: int(maps.shape[1]) for stage, maps in zip(stages, seen.scenes.maps, strict=True)}
     declared = Head(name, HeadKind.HEATMAP, stages=tuple(stages), hidden=tuple(hidden), channels=CHANNELS)
-    module = faces.train(declared, seen["scenes"], channels=channels, recipe=Recipe(epochs=options["epochs"]))
+    module = faces.train(declared, seen.scenes, channels=channels, recipe=Recipe(epochs=options["epochs"]))
     threshold, figures = faces.examine(module, seen)
-    say(f"Characters that the head was not fitted on, score {threshold:g} or more:")
+    say(f"Characters by whom neither head nor score was chosen, score {threshold:g} or more:")
     for what, found in figures.items():
         say(f"  {what}: {found}")
     said, tensors = faces.head(name, module, stages, hidden)
