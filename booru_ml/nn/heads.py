@@ -134,13 +134,17 @@ class Heatmap(nn.Module):
         )
 
     def forward(self, features: Features, _: Mapping[str, Tensor]) -> Tensor:
-        x = self.join([features.maps[stage] for stage in self.stages])
+        return self.planes([features.maps[stage] for stage in self.stages])
+
+    def planes(self, maps: Sequence[Tensor]) -> Tensor:
+        """Of maps (B, C, H, W) of its stages, finest first."""
+        x = self._join(maps)
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
-        maps: Tensor = self.layers[-1](x)
-        return maps
+        found: Tensor = self.layers[-1](x)
+        return found
 
-    def join(self, maps: Sequence[Tensor]) -> Tensor:
+    def _join(self, maps: Sequence[Tensor]) -> Tensor:
         """One map (B, C, H, W) of the maps, finest first."""
         if not self.laterals:
             return maps[0]

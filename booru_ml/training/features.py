@@ -32,7 +32,7 @@ def read(paths: Sequence[Path], what: str = "Reading pictures") -> Iterator[Pixe
     for path in track(paths, what):
         try:
             yield read_picture(path)
-        except (OSError, ValueError, SyntaxError) as error:
+        except OSError as error:
             raise InvalidInput(f"{path} cannot be read as a picture: {error}") from error
 
 

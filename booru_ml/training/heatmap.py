@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,14 +98,8 @@ def loss(planes: Tensor, wanted: Tensor, *, size_weight: float) -> Tensor:
     return -(hit + miss).sum() / peak.sum().clamp(min=1) + size_weight * size
 
 
-def fit(
-    head: Heatmap,
-    scenes: Scenes,
-    *,
-    recipe: Recipe,
-    after_epoch: Callable[[int, float], None] | None = None,
-) -> Heatmap:
-    """Trains ``head`` in place on the scenes and their mirror images; ``after_epoch`` hears its number and loss."""
+def fit(head: Heatmap, scenes: Scenes, *, recipe: Recipe) -> Heatmap:
+    """Trains ``head`` in place on the scenes and their mirror images."""
     torch.manual_seed(recipe.seed)
     random = np.random.default_rng(recipe.seed)
     rows, columns = scenes.maps[0].shape[2:]
@@ -118,14 +112,14 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps * recipe.epochs)
     head.train()
     for epoch in range(recipe.epochs):
-        order, total = random.permutation(len(wanted)), 0.0
+        order = random.permutation(len(wanted))
         with progress(f"epoch {epoch + 1}/{recipe.epochs}", total=steps) as advance:
             for step in range(steps):
                 chosen = torch.from_numpy(order[step * recipe.batch : (step + 1) * recipe.batch])
                 maps, goal = [one[chosen].float() for one in scenes.maps], wanted[chosen]
                 if random.random() < 0.5:
                     maps, goal = [one.flip(3) for one in maps], goal.flip(3)
-                value = loss(planes(head, maps), goal, size_weight=recipe.size_weight)
+                value = loss(head.planes(maps), goal, size_weight=recipe.size_weight)
                 if not torch.isfinite(value):
                     raise FloatingPointError("the loss is no longer a number; lower the rate")
                 optimiser.zero_grad()
@@ -133,20 +127,8 @@ def fit(
                 torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
                 optimiser.step()
                 schedule.step()
-                total += float(value.detach())
                 advance()
-        if after_epoch is not None:
-            after_epoch(epoch, total / steps)
     return head.eval()
-
-
-def planes(head: Heatmap, maps: Sequence[Tensor]) -> Tensor:
-    """The head's output for maps (B, C, H, W) of its stages, finest first."""
-    x = head.join(maps)
-    for layer in head.layers[:-1]:
-        x = functional.relu(layer(x))
-    found: Tensor = head.layers[-1](x)
-    return found
 
 
 @torch.inference_mode()
@@ -155,7 +137,7 @@ def detect(head: Heatmap, scenes: Scenes, *, threshold: float, batch: int = 64) 
     found: list[list[Detection]] = []
     for start in range(0, len(scenes.faces), batch):
         part = [one[start : start + batch].float() for one in scenes.maps]
-        found += read_heatmaps(planes(head, part).numpy(), threshold=threshold)
+        found += read_heatmaps(head.planes(part).numpy(), threshold=threshold)
     return found
 
 

@@ -75,6 +75,7 @@ def fit(
     _teach(learner, frozen)
     average = _average(learner, settings)
     optimiser = _optimiser(learner, settings)
+    rates = [group["lr"] for group in optimiser.param_groups]  # before a state brings others along
     if state:
         learner.load_state_dict(state["learner"])
         if average is not None:
@@ -104,7 +105,6 @@ def fit(
 
     if state and accelerator.is_main_process:
         _note(where.curve, where.curve, run, log)  # the kill may have come between the state and its notes
-    rates = [group["lr"] for group in _optimiser(learner, settings).param_groups]
     while where.epoch < settings.epochs and not _over(where, settings):
         _teach(learner, frozen)
         batches = list(deal.batches(where.epoch, skip=where.step))

@@ -154,7 +154,7 @@ def _frame(path: Path) -> PixelArray:
     """Tiles of one picture stand beside each other, so it is decoded once."""
     try:
         return read_picture(path)
-    except (OSError, ValueError, SyntaxError) as error:
+    except OSError as error:
         raise InvalidInput(f"{path} cannot be read as a picture: {error}") from error
 
 

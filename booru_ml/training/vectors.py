@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from booru_ml.checkpoint import heads
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.pictures import keep_pixels
 from booru_ml.nn.heads import Vector
 from booru_ml.nn.transforms import fit
 from booru_ml.training import channels, colourless, manifest
@@ -93,7 +93,7 @@ def look(
     for name, samples in sets.items():
         small: list[FloatArray] = []
         frames = _also(meant(samples, name, checkpoint.faces.margin), also, checkpoint.preprocess)
-        rows = frozen.rows(_kept(frames, small), module.raw)
+        rows = frozen.rows(keep_pixels(frames, small), module.raw)
         seen = [sample for sample in samples for _ in range(1 + len(also))]
         labels = tuple(sample.label for sample in seen)
         groups = tuple(f"{sample.label}/{sample.group}" for sample in seen)
@@ -112,14 +112,6 @@ def _also(frames: Iterator[PixelArray], views: Sequence[str], preprocess: Prepro
 def unlabelled(one: LabelledRows) -> LabelledRows:
     """The same rows, whatever they were called."""
     return replace(one, labels=())
-
-
-def _kept(frames: Iterator[PixelArray], small: list[FloatArray]) -> Iterator[PixelArray]:
-    """The frames; their pixels at 16×16 go into ``small`` on the way."""
-    for frame in frames:
-        little = Image.fromarray(frame).resize((16, 16), Image.Resampling.BOX)
-        small.append(np.asarray(little, np.float32).ravel() - np.float32(127.5))
-        yield frame
 
 
 def trials(

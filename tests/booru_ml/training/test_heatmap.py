@@ -49,11 +49,9 @@ def test_the_smaller_of_two_faces_keeps_its_size() -> None:
 def test_a_head_learns_to_find_faces() -> None:
     torch.manual_seed(0)
     head = Heatmap(Head("faces", HeadKind.HEATMAP, stages=(0,), hidden=(12, 12), channels=CHANNELS, kernel=5), {0: 3})
-    losses: list[float] = []
-    heatmap.fit(head, lit(96), recipe=Recipe(epochs=25, batch=16), after_epoch=lambda _, loss: losses.append(loss))
+    heatmap.fit(head, lit(96), recipe=Recipe(epochs=25, batch=16))
     strange = lit(30, seed=1)
     found = heatmap.measure(heatmap.detect(head, strange, threshold=0.3), strange.faces)
-    assert losses[-1] < losses[0] / 3
     assert found.recall > 0.8
     assert found.precision > 0.7
 
