@@ -49,9 +49,13 @@ def ece(answers: Answers) -> float:
 
 def qwk(answers: Answers) -> float:
     """Quadratically weighted kappa (Cohen 1968) of grades in order."""
-    count = len(answers.classes)
+    return kappa(answers.truth, answers.said, len(answers.classes))
+
+
+def kappa(truth: Index, said: Index, count: int) -> float:
+    """``qwk`` of ``count`` grades; nan where there is but one."""
     table = np.zeros((count, count))
-    np.add.at(table, (answers.truth, answers.said), 1)
+    np.add.at(table, (truth, said), 1)
     cost = np.square(np.subtract.outer(np.arange(count), np.arange(count)))
     worst = float((cost * np.outer(table.sum(axis=1), table.sum(axis=0))).sum()) / max(1.0, table.sum())
     return 1.0 - float((cost * table).sum()) / worst if worst else float("nan")
@@ -133,7 +137,8 @@ def average_precisions(answers: Answers) -> Table:
 
 
 def mean_average_precision(answers: Answers) -> float:
-    return float(np.nanmean(average_precisions(answers)))
+    found = average_precisions(answers)
+    return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
 
 
 def macro_f1(answers: Answers) -> float:

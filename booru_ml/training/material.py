@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from booru_ml.checkpoint.faces import FaceSettings
 from booru_ml.checkpoint.heads import Label
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.answers import Answers
 from booru_ml.progress import track
 from booru_ml.training import manifest
 from booru_ml.training.audit import Audit, audit
@@ -24,7 +25,8 @@ from booru_ml.training.objectives import Learner
 from booru_ml.training.pictures import Item, Pictures, tiles
 from booru_ml.training.settings import Settings
 from booru_ml.training.splits import NAMES
-from booru_ml.training.tasks import RATINGS, Marks, Targets, Task, judged, known, rated
+from booru_ml.training.tasks import RATINGS, Marks, Targets, Task, judged, known, rated, settled, table
+from booru_ml.types import FloatArray
 
 if TYPE_CHECKING:
     from booru_ml.checkpoint import Preprocess
@@ -95,16 +97,28 @@ class Seen(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass(frozen=True)
 class Material:
-    """``sets``, ``targets``, what is ``known`` of tags, and how many ``pictures`` they are cut from, by split; a split
-    without pictures is not among them. ``taught``: train pictures of each label."""
+    """``samples``, ``sets``, ``targets`` and what is ``known`` of tags, by split; a split without pictures is not among
+    them. ``taught``: train pictures of each label."""
 
     task: Task
     labels: tuple[Label, ...]
+    samples: Mapping[str, Sequence[Sample]]
     sets: Mapping[str, Dataset[Any]]
     targets: Mapping[str, Targets]
     known: Mapping[str, Marks | None]
-    pictures: Mapping[str, int]
     taught: npt.NDArray[np.int64]
+
+    def answers(self, part: str, said: FloatArray) -> Answers:
+        """What was ``said`` of the pictures of a split, N × labels, beside the truth."""
+        samples, targets = self.samples[part], self.targets[part]
+        marks = table(targets, len(self.labels)).astype(np.int64)
+        return Answers(
+            classes=tuple(label.name for label in self.labels),
+            paths=tuple(sample.path for sample in samples),
+            groups=np.array([sample.group for sample in samples], np.str_),
+            truth=marks if self.task.several else marks.argmax(axis=1),
+            chances=settled(said, self.known[part]).astype(np.float64),
+        )
 
 
 def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: Settings) -> Material:
@@ -113,13 +127,13 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
     sets: dict[str, Dataset[Any]] = {}
     targets: dict[str, Targets] = {}
     decided: dict[str, Marks | None] = {}
-    pictures: dict[str, int] = {}
+    parts: dict[str, Sequence[Sample]] = {}
     taught = [sample for sample in samples if sample.split == "train"]
     rejected = judged(taught)
     for name in NAMES:
         if some := [sample for sample in samples if sample.split == name]:
             targets[name] = task.targets(some, labels)
-            pictures[name] = len({sample.path for sample in some})
+            parts[name] = some
             decided[name] = known(some, [label.name for label in labels], rejected) if task.several else None
             sets[name] = Pictures(
                 some,
@@ -132,7 +146,7 @@ def material(samples: Sequence[Sample], task: Task, look: Preprocess, settings: 
             )
     shown = {(one.path, place) for one, places in zip(taught, targets["train"], strict=True) for place in places}
     counts = np.bincount([place for _, place in shown], minlength=len(labels))
-    return Material(task, labels, sets, targets, decided, pictures, counts)
+    return Material(task, labels, parts, sets, targets, decided, counts)
 
 
 def identities(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.scores import kappa
 from booru_ml.types import FloatArray
 
 Grades = npt.NDArray[np.int64]
@@ -96,11 +97,5 @@ def agreement(truth: Sequence[int] | Grades, said: Sequence[int] | Grades, *, co
     true, given = np.asarray(truth, np.int64), np.asarray(said, np.int64)
     if not len(true) or len(true) != len(given):
         raise InvalidInput("Agreement needs two gradings of the same pictures.")
-    table = np.zeros((count, count))
-    np.add.at(table, (true, given), 1)
-    chance = np.outer(table.sum(axis=1), table.sum(axis=0)) / len(true)
-    cost = np.square(np.subtract.outer(np.arange(count), np.arange(count)))
-    worst = float((cost * chance).sum())
-    kappa = 1.0 - float((cost * table).sum()) / worst if worst else 1.0
     distance = np.abs(true - given)
-    return Agreement(len(true), float((distance == 0).mean()), float(distance.mean()), kappa)
+    return Agreement(len(true), float((distance == 0).mean()), float(distance.mean()), kappa(true, given, count))

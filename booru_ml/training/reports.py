@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics
 
-from booru_ml.checkpoint.heads import HeadKind, Label
+from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.disk import whole
+from booru_ml.evaluation.answers import Answers
 from booru_ml.evaluation.lettering import label
 from booru_ml.evaluation.scores import FEW, MANY
 from booru_ml.training.runs import Curve, write_table
-from booru_ml.training.tasks import Targets, Task, table
-from booru_ml.types import FloatArray
+from booru_ml.training.tasks import Task
 
 MOST_DRAWN = 40
 """Classes up to which a confusion matrix can be read as a picture."""
@@ -28,58 +28,51 @@ FEW_DRAWN = 12
 
 @dataclass(frozen=True)
 class Tested:
-    """The test pictures: probabilities N × labels, the truth, and how many train pictures each label had.
-
-    ``pictures``: how many were cut into the N tiles; 0: none was cut.
-    """
+    """What was said of the test pictures, or of their tiles, and how many train pictures each label had."""
 
     task: Task
-    labels: Sequence[Label]
-    said: FloatArray
-    truth: Targets
+    answers: Answers
     taught: npt.NDArray[np.int64]
-    pictures: int = 0
-
-    @property
-    def names(self) -> list[str]:
-        return [label.name for label in self.labels]
 
     def summary(self) -> dict[str, Any]:
         """Figures of all, and of the many-, medium- and few-shot classes."""
-        count = self.pictures or len(self.truth)
-        found: dict[str, Any] = {"pictures": count, **self.task.scores(self.said, self.truth)}
-        if count < len(self.truth):
-            found["tiles"] = len(self.truth)
+        answers, count = self.answers, len(set(self.answers.paths))
+        figures = self.task.figures(answers)
+        # JSON has no word for what could not be measured but null.
+        found: dict[str, Any] = {"pictures": count, **{n: f if np.isfinite(f) else None for n, f in figures.items()}}
+        if count < len(answers):
+            found["tiles"] = len(answers)
         if "accuracy" in found:
             # Tiles of one picture are right or wrong together: no more witnesses than there are pictures.
             found["accuracy_ci95"] = wilson(found["accuracy"] * count, count)
         if self.task.kind is HeadKind.SOFTMAX:
             found |= {"long_tail": self._long_tail()}
-        if len(self.labels) == 2 and not self.task.several and len(set(self.truth)) == 2:
-            found["auc"] = float(metrics.roc_auc_score([place[0] for place in self.truth], self.said[:, 1]))
+        if len(answers.classes) == 2 and not self.task.several and len(set(answers.truth.tolist())) == 2:
+            found["auc"] = float(metrics.roc_auc_score(answers.truth, answers.chances[:, 1]))
         return found
 
     def classes(self) -> list[dict[str, Any]]:
         """One row for each label: train and test pictures, and recall, precision and F1."""
-        truth = table(self.truth, len(self.labels))
-        said = self.said >= 0.5 if self.task.several else np.eye(len(self.labels), dtype=bool)[self.said.argmax(axis=1)]
+        answers, single = self.answers, np.eye(len(self.answers.classes), dtype=bool)
+        truth = answers.truth > 0 if self.task.several else single[answers.truth]
+        said = answers.chances >= 0.5 if self.task.several else single[answers.said]
         hits, asked, named = (truth & said).sum(axis=0), truth.sum(axis=0), said.sum(axis=0)
         return [
             {
-                "label": label.name,
+                "label": label,
                 "train": int(taught),
                 "test": int(total),
                 "recall": round(hit / total, 4) if total else "",
                 "precision": round(hit / given, 4) if given else "",
                 "f1": round(2 * hit / (total + given), 4) if total + given else "",
             }
-            for label, taught, hit, total, given in zip(self.labels, self.taught, hits, asked, named, strict=True)
+            for label, taught, hit, total, given in zip(answers.classes, self.taught, hits, asked, named, strict=True)
         ]
 
     def confusion(self) -> npt.NDArray[np.int64]:
         """Rows: true label, columns: said."""
-        truth = [place[0] for place in self.truth]
-        return np.asarray(metrics.confusion_matrix(truth, self.said.argmax(axis=1), labels=range(len(self.labels))))
+        labels = range(len(self.answers.classes))
+        return np.asarray(metrics.confusion_matrix(self.answers.truth, self.answers.said, labels=labels))
 
     def _long_tail(self) -> dict[str, Any]:
         """Mean of the classes' accuracies, by their train pictures; classes without test pictures are left out."""
@@ -157,19 +150,19 @@ def draw_pairs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _write_confusion(folder: Path, tested: Tested) -> None:
     counts = tested.confusion()
     rows = [
-        {"true": name, **dict(zip(tested.names, map(int, row), strict=True))}
-        for name, row in zip(tested.names, counts, strict=True)
+        {"true": name, **dict(zip(tested.answers.classes, map(int, row), strict=True))}
+        for name, row in zip(tested.answers.classes, counts, strict=True)
     ]
     write_table(folder / "confusion.csv", rows)
     if len(counts) > MOST_DRAWN:
         return
     with _drawing(folder / "confusion.png") as (axes,):
         metrics.ConfusionMatrixDisplay(counts).plot(ax=axes, colorbar=False, include_values=len(counts) <= FEW_DRAWN)
-        label(axes, tested.names)
+        label(axes, tested.answers.classes)
 
 
 def _write_roc(folder: Path, tested: Tested) -> None:
-    wrong, right, scores = metrics.roc_curve([place[0] for place in tested.truth], tested.said[:, 1])
+    wrong, right, scores = metrics.roc_curve(tested.answers.truth, tested.answers.chances[:, 1])
     rows = [
         {"threshold": float(score), "false_positives": float(x), "true_positives": float(y)}
         for x, y, score in zip(wrong, right, scores, strict=True)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from sklearn import metrics
 
 from booru_ml.checkpoint.heads import HeadKind, Label
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation import scores
+from booru_ml.evaluation.answers import Answers
+from booru_ml.evaluation.intervals import Metric
 from booru_ml.training.manifest import Sample
-from booru_ml.training.ordinal import agreement
 from booru_ml.types import Category, FloatArray, Rating
 
 Marks = npt.NDArray[np.bool_]
@@ -71,23 +72,19 @@ class Task:
             found.append(tuple(sorted(place[name] for name in names if name in place)))
         return found
 
-    def scores(self, probabilities: FloatArray, targets: Targets, known: Marks | None = None) -> dict[str, float]:
-        """Of N × labels, tags by what is ``known`` of them; the first is the one to go by."""
-        if self.several:
-            return _tagged(settled(probabilities, known), table(targets, probabilities.shape[1]))
-        truth = np.array([target[0] for target in targets])
-        said = probabilities.argmax(axis=1)
-        if self.kind is HeadKind.ORDINAL:
-            agreed = agreement(truth, said, count=probabilities.shape[1])
-            return {"qwk": agreed.qwk, "accuracy": agreed.accuracy, "mae": agreed.mae}
-        top5 = np.sort(np.argsort(-probabilities, axis=1, kind="stable")[:, :5] == truth[:, None])[:, -1]
-        balanced = np.mean([(said == truth)[truth == label].mean() for label in np.unique(truth)])
-        return {"accuracy": float((said == truth).mean()), "top5": float(top5.mean()), "balanced": float(balanced)}
+    def figures(self, answers: Answers) -> dict[str, float]:
+        """The first is the one to go by."""
+        return {name: metric(answers) for name, metric in FIGURES[self.kind].items()}
 
     def _label(self, text: str) -> Label:
         return tag(text) if self.several else Label(text, self.category)
 
 
+FIGURES: Mapping[HeadKind, Mapping[str, Metric]] = {
+    HeadKind.SOFTMAX: {"accuracy": scores.accuracy, "top5": scores.top5, "balanced": scores.balanced},
+    HeadKind.ORDINAL: {"qwk": scores.qwk, "accuracy": scores.accuracy, "mae": scores.mae},
+    HeadKind.SIGMOID: {"map": scores.mean_average_precision, "micro_f1": scores.micro_f1, "macro_f1": scores.macro_f1},
+}
 RATINGS = tuple(rating.value for rating in Rating)
 
 TASKS: Mapping[str, Task] = {
@@ -155,23 +152,3 @@ def table(targets: Targets, width: int) -> Marks:
     for row, places in zip(found, targets, strict=True):
         row[list(places)] = True
     return found
-
-
-def best_thresholds(probabilities: FloatArray, truth: Marks, *, least: int = 3) -> FloatArray:
-    """For each label the score with the best F1; 0.5 where it has fewer than ``least`` pictures."""
-    found = np.full(truth.shape[1], 0.5, np.float32)
-    for place in np.flatnonzero(truth.sum(axis=0) >= least):
-        precision, recall, scores = metrics.precision_recall_curve(truth[:, place], probabilities[:, place])
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        found[place] = scores[f1[:-1].argmax()]
-    return np.clip(found, 0.01, 0.99)
-
-
-def _tagged(probabilities: FloatArray, truth: Marks) -> dict[str, float]:
-    known = truth.any(axis=0)
-    said = probabilities >= 0.5
-    return {
-        "map": float(metrics.average_precision_score(truth[:, known], probabilities[:, known])) if known.any() else 0.0,
-        "micro_f1": float(metrics.f1_score(truth, said, average="micro", zero_division=0)),
-        "macro_f1": float(metrics.f1_score(truth[:, known], said[:, known], average="macro", zero_division=0)),
-    }

@@ -16,6 +16,7 @@ from accelerate.utils import set_seed
 from booru_ml.checkpoint import Checkpoint, Head, HeadKind, Preprocess
 from booru_ml.disk import writing
 from booru_ml.errors import InvalidInput
+from booru_ml.evaluation.calibration import best_f1
 from booru_ml.nn.backbones import Backbone
 from booru_ml.nn.verification import verify
 from booru_ml.nn.writing import Draft, write
@@ -27,7 +28,7 @@ from booru_ml.training.objectives import Answering, Frozen, Learner, Objective
 from booru_ml.training.pictures import Deal
 from booru_ml.training.runs import Curve, Run
 from booru_ml.training.settings import Settings
-from booru_ml.training.tasks import Task, best_thresholds, settled, table
+from booru_ml.training.tasks import Task
 
 if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
@@ -131,8 +132,7 @@ def teach(start: Start, given: Material, settings: Settings, bench: Bench, run: 
 def tested(learner: Learner, given: Material, settings: Settings, bench: Bench, part: str) -> reports.Tested:
     """Answers on the pictures of one split."""
     said, _, _ = bench.answers(learner, given.sets[part], settings)
-    answers = settled(said.numpy(), given.known[part])
-    return reports.Tested(given.task, given.labels, answers, given.targets[part], given.taught, given.pictures[part])
+    return reports.Tested(given.task, given.answers(part, said.numpy()), given.taught)
 
 
 def publish(
@@ -145,10 +145,10 @@ def publish(
         said["hidden"] = list(settings.hidden)
     thresholds: list[tuple[str, str, str, float]] = []
     if task.several and "val" in given.sets:
-        found = tested(learner, given, settings, bench, "val")
-        truth = table(found.truth, len(given.labels))
-        chosen = best_thresholds(found.said, truth, least=CHOSEN_PER_TAG)
-        thresholds = [(name, "", label.name, float(score)) for label, score in zip(given.labels, chosen, strict=True)]
+        found = tested(learner, given, settings, bench, "val").answers
+        for label, true, scores in zip(found.classes, found.truth.T > 0, found.chances.T, strict=True):
+            chosen = best_f1(true, scores) if true.sum() >= CHOSEN_PER_TAG else None
+            thresholds.append((name, "", label, 0.5 if chosen is None else chosen))
     draft = Draft(
         config=config_of(out, start, preprocess(start, settings), {name: said}, learner.backbone),
         weights=weights_of(learner.backbone),
@@ -168,7 +168,7 @@ def _head(given: Material, settings: Settings) -> Callable[[int], Objective]:
 def _examiner(given: Material, settings: Settings, bench: Bench) -> loop.Examine:
     def examine(learner: Learner) -> Mapping[str, float]:
         found = bench.answers(learner, given.sets["val"], settings)
-        return {"loss": found[2], **given.task.scores(found[0].numpy(), given.targets["val"], given.known["val"])}
+        return {"loss": found[2], **given.task.figures(given.answers("val", found[0].numpy()))}
 
     return examine
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from booru_ml.checkpoint.heads import Label
 from booru_ml.evaluation import report
 from booru_ml.evaluation.answers import Answers, Findings
 from booru_ml.training import reports
@@ -52,9 +51,8 @@ def test_a_report_says_which_class_a_number_stands_for(tmp_path: Path) -> None:
 
 
 def test_a_training_draws_such_names_too(tmp_path: Path) -> None:
-    labels = [Label(name, TASKS["characters"].category) for name in NAMES]
-    truth = [(place,) for place in range(4)]
-    found = reports.Tested(TASKS["characters"], labels, np.eye(4, dtype=np.float32), truth, np.ones(4, dtype=int))
+    answers = Answers(tuple(NAMES), (tmp_path,) * 4, np.array(NAMES), np.arange(4), np.eye(4))
+    found = reports.Tested(TASKS["characters"], answers, np.ones(4, dtype=int))
     reports.write(tmp_path, found, [])
     reports.draw_pairs(tmp_path / "pairs.png", [{"one": "初音ミク", "other": "miku", "accuracy": 0.5}])
     assert {path.name for path in tmp_path.glob("*.png")} == {"confusion.png", "curve.png", "pairs.png"}
