@@ -159,7 +159,9 @@ def _classifier(
     _tell(curve, say)
     if not bench.accelerator.is_main_process or order.out is None:
         return {}
-    tested = trainer.tested(learner, given, settings, bench, "test") if "test" in given.sets else None
+    tested = None
+    if "test" in given.sets:
+        tested = trainer.floored(trainer.tested(learner, given, settings, bench, "test"), given)
     figures = reports.write(run.folder, tested, curve, task=order.task, start=start.origin)
     card = _card(order, start, settings, report, figures)
     written = trainer.publish(order.out, start, learner, given, settings, bench, card)

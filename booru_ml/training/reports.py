@@ -16,7 +16,7 @@ from booru_ml.checkpoint.heads import HeadKind
 from booru_ml.disk import whole
 from booru_ml.evaluation.answers import Answers
 from booru_ml.evaluation.lettering import label
-from booru_ml.evaluation.scores import FEW, MANY
+from booru_ml.evaluation.scores import FEW, MANY, floor
 from booru_ml.training.runs import Curve, write_table
 from booru_ml.training.tasks import Task
 
@@ -40,6 +40,8 @@ class Tested:
         figures = self.task.figures(answers)
         # JSON has no word for what could not be measured but null.
         found: dict[str, Any] = {"pictures": count, **{n: f if np.isfinite(f) else None for n, f in figures.items()}}
+        if answers.floor is not None:
+            found["pixel_1nn"] = floor(answers)
         if count < len(answers):
             found["tiles"] = len(answers)
         if "accuracy" in found:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -17,12 +18,15 @@ from booru_ml.checkpoint import Checkpoint, Head, HeadKind, Preprocess
 from booru_ml.disk import writing
 from booru_ml.errors import InvalidInput
 from booru_ml.evaluation.calibration import best_f1
+from booru_ml.evaluation.folds import Fold, nearest
+from booru_ml.evaluation.pictures import shrunk
 from booru_ml.nn.backbones import Backbone
 from booru_ml.nn.verification import verify
 from booru_ml.nn.writing import Draft, write
 from booru_ml.training import loop, reports
 from booru_ml.training.architectures import Start
 from booru_ml.training.events import Events
+from booru_ml.training.features import meant
 from booru_ml.training.material import Material, material, seen
 from booru_ml.training.objectives import Answering, Frozen, Learner, Objective
 from booru_ml.training.pictures import Deal
@@ -33,6 +37,8 @@ from booru_ml.training.tasks import Task
 if TYPE_CHECKING:
     from booru_ml.training.manifest import Sample
 
+FLOOR_UP_TO = 10**9
+"""Pairs of train and test pictures that are compared at 16×16 pixels: some minutes of a core."""
 CHOSEN_PER_TAG = 3
 """Validation pictures from which on a tag has a threshold of its own."""
 
@@ -133,6 +139,17 @@ def tested(learner: Learner, given: Material, settings: Settings, bench: Bench, 
     """Answers on the pictures of one split."""
     said, _, _ = bench.answers(learner, given.sets[part], settings)
     return reports.Tested(given.task, given.answers(part, said.numpy()), given.taught)
+
+
+def floored(found: reports.Tested, given: Material) -> reports.Tested:
+    """With what the nearest train picture at 16×16 pixels gets right: a score near it shows near copies, no skill."""
+    taught, asked = given.samples["train"], given.samples["test"]
+    if given.task.several or len(taught) * len(asked) > FLOOR_UP_TO:
+        return found
+    pixels = np.stack([shrunk(frame) for frame in meant([*taught, *asked], "Looking at 16×16 pixels", 1.0)])
+    truth = np.array([place for part in ("train", "test") for (place,) in given.targets[part]])
+    fold = Fold(np.arange(len(taught)), np.arange(len(taught), len(truth)))
+    return replace(found, answers=replace(found.answers, floor=nearest(pixels, truth, fold)))
 
 
 def publish(

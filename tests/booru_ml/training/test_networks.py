@@ -47,6 +47,8 @@ def test_a_closed_set_is_learnt_reported_and_answered_by_the_engine(data: Path, 
     assert "60 pictures listed, 60 kept, 3 labels: test 12, train 36, val 12" in said
     report = json.loads((tmp_path / "who.run" / "report.json").read_text())
     assert report["test"]["accuracy"] >= 0.9
+    assert 0 <= report["test"]["pixel_1nn"] <= 1
+    assert f"pixel_1nn {report['test']['pixel_1nn']:.4f}" in (out / "card.md").read_text()
     assert report["test"]["long_tail"] == {"few (< 20)": {"classes": 3, "accuracy": report["test"]["balanced"]}}
     assert [row["train"] for row in table(tmp_path / "who.run" / "per_class.csv")] == ["12", "12", "12"]
     assert len(table(tmp_path / "who.run" / "curve.csv")) == 8

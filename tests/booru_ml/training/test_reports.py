@@ -16,7 +16,9 @@ from booru_ml.training.tasks import TASKS
 pytestmark = pytest.mark.torch
 
 
-def answered(task: str, classes: str | list[str], said: list[int], truth: list[int], taught: list[int]) -> reports.Tested:
+def answered(
+    task: str, classes: str | list[str], said: list[int], truth: list[int], taught: list[int]
+) -> reports.Tested:
     paths = tuple(Path(str(number)) for number in range(len(truth)))
     chances = np.eye(len(classes))[said]
     answers = Answers(tuple(classes), paths, np.array([path.name for path in paths]), np.array(truth), chances)
