@@ -67,6 +67,7 @@ def near_copies(looks: Sequence[Look], cut: Sequence[Fold], say: Callable[[str],
 
     telling = np.array([one.spread > PLAIN for one in looks])  # hashes of plain pictures say nothing
     kinds, kind = np.unique(bits_of(looks), axis=0, return_inverse=True)
+    kind = kind.ravel()  # which NumPy 2.0 alone gives as a column
     alike = [*((number, number) for number in range(len(kinds))), *near(kinds)]
     found: set[int] = set()
     for fold in cut:
