@@ -193,6 +193,8 @@ def _count(job_id: str, state: str, code: str | None) -> int:
         return int(jobs.finished().filter(pk=number(job_id)).count())
     if state not in (State.REFUSED, State.QUARANTINED):
         raise InvalidInput("Choose a job, or whether the refused or the given up ones run again.")
+    if code and not code.isprintable():
+        raise InvalidInput("The form is damaged; reload the page and try again.")
     chosen = jobs.failed().filter(state=state)
     return int((chosen if code is None else chosen.filter(code=code)).count())
 

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandError
 
+from booru_ml.errors import PictureRefused
+
 Say = Callable[[str], Any]
 Report = dict[str, Any]
 Options = Mapping[str, Any]
@@ -48,7 +50,21 @@ class OnPictures(Kind):
         from booru_ml.benchmarks import pictures
 
         with TemporaryDirectory(prefix="booru-bench-") as scratch:
-            yield pictures.found(folder) if folder else pictures.drawn(Path(scratch), **options)
+            yield _sound(pictures.found(folder)) if folder else pictures.drawn(Path(scratch), **options)
+
+
+def _sound(paths: list[Path]) -> list[Path]:
+    """The same paths. Raises ``CommandError`` for a picture that workers would refuse, and so never finish."""
+    from booru_ml.pipeline.images import DecoderPool, Limits
+
+    with DecoderPool(workers=1, limits=Limits.from_config()) as pool:
+        for path in paths:
+            with path.open("rb") as stream:
+                try:
+                    pool.submit(stream).result()
+                except PictureRefused as refused:
+                    raise CommandError(f"{path} cannot be measured with: {refused.message}") from refused
+    return paths
 
 
 def least(allowed: int, **asked: int) -> None:

@@ -10,13 +10,14 @@ Subclass it for what a field map cannot say, and name the subclass in ``BOORU_ML
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from django.apps import apps
 from django.core.files.storage import Storage, default_storage
-from django.db import router, transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 from django.db.models import DateField, DateTimeField, FileField, Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,6 +29,8 @@ from booru_ml.host.tag_store import NoTags, RelatedTags, TagStore, TextTags, is_
 from booru_ml.pipeline.hooks import writing_back
 from booru_ml.statements import kept, slot, slots
 from booru_ml.types import PostFacts, Rating, TagRef
+
+logger = logging.getLogger(__name__)
 
 KEY_LENGTH = 64
 
@@ -198,9 +201,9 @@ class ModelBoard:
             source=str(self._value(post, "source") or ""),
             uploader_id=self.uploader_id(post),
             status=_ours(self._value(post, "status"), config().STATUSES, str) or "active",
-            url=self.post_url(post),
+            url=self._address(lambda: self.post_url(post)),
             picture_url=self._url(self._value(post, "picture")),
-            thumbnail_url=self.thumbnail_url(post),
+            thumbnail_url=self._address(lambda: self.thumbnail_url(post)),
         )
 
     def _value(self, post: Any, role: str) -> Any:
@@ -211,7 +214,18 @@ class ModelBoard:
     def _url(self, picture: Any) -> str:
         if not picture:
             return ""
-        return str(self._storage.url(picture) if isinstance(picture, str) else picture.url)
+        return self._address(lambda: self._storage.url(picture) if isinstance(picture, str) else picture.url)
+
+    @staticmethod
+    def _address(tell: Callable[[], Any]) -> str:
+        """Empty where the board or its storage has none to tell: no analysis fails for want of a link."""
+        try:
+            return str(tell() or "")
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception as error:
+            logger.debug("no address: %r", error)
+            return ""
 
     def _locked(self, post_id: Any) -> Any:
         """The post, locked until the transaction ends, so that a delta is the delta of one writer."""

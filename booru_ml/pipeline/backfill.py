@@ -17,6 +17,8 @@ from booru_ml.models import AnalysisJob, Backfill
 
 BURST = timedelta(minutes=1)
 """For how long an unused rate is saved up."""
+LEAST_RATE, MOST_RATE = 1 / (24 * 60), 1e6
+"""Pictures a minute."""
 PICTURE_FAULTS = frozenset({"picture_missing"})
 """Codes of jobs that were given up for a reason that no model can change."""
 SUPERSEDED = "superseded"
@@ -88,19 +90,25 @@ def judge(past: Sequence[Past], *, version: str, model: str = "", refused: bool 
 def per_minute(text: str) -> float:
     """``30/min``, ``2/s`` or ``5000/h`` as pictures a minute. Raises ``InvalidInput``."""
     match = _RATE.fullmatch(text.strip().lower())
-    if not match or not float(match[1]):
-        raise InvalidInput(f"A rate is something like 30/min, 2/s or 5000/h, not {text!r}.")
-    return float(match[1]) * _PER_MINUTE[match[2][0]]
+    rate = float(match[1]) * _PER_MINUTE[match[2][0]] if match else 0.0
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise InvalidInput(f"A rate is something like 30/min, 2/s or 5000/h, not {text[:40]!r}.")
+    return rate
 
 
 def allowance(rate: float, *, paid_until: datetime, now: datetime) -> int:
     """How many pictures ``rate`` (a minute) allows now, if it is used up to ``paid_until``."""
-    return max(0, math.floor((now - max(paid_until, now - BURST)).total_seconds() * rate / 60 + 1e-6))
+    return max(0, math.floor((now - max(paid_until, now - _burst(rate))).total_seconds() * rate / 60 + 1e-6))
 
 
 def paid(count: int, rate: float, *, paid_until: datetime, now: datetime) -> datetime:
     """Up to when the rate is used up once ``count`` more pictures were queued."""
-    return max(paid_until, now - BURST) + timedelta(minutes=count / rate)
+    return max(paid_until, now - _burst(rate)) + timedelta(minutes=count / rate)
+
+
+def _burst(rate: float) -> timedelta:
+    """No less than a picture takes, or none would ever be saved up."""
+    return max(BURST, timedelta(minutes=1 / rate))
 
 
 def goal(order: Backfill) -> int:

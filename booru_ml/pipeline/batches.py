@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, BinaryIO, Protocol
@@ -73,8 +74,8 @@ class Batch:
                 continue
             except CONNECTION_LOST:
                 raise
-            except Exception as error:
-                if is_ours(error) and not isinstance(error, OSError):
+            except (Exception, CancelledError) as error:
+                if is_ours(error) and not isinstance(error, OSError | MemoryError):
                     raise WorkerFault(f"Pictures cannot be opened: {error!r}") from error
                 self.outcomes[pk] = failure(error, code="storage")
                 continue
@@ -102,15 +103,15 @@ class Batch:
                 # Not ``result(timeout=…)``, whose error a storage may raise as well.
                 if not wait([future], timeout=0.25).done:
                     continue
-                try:
+                error = future.exception()
+                if error is None:
                     self.outcomes[pk] = future.result()
-                except PictureRefused as refused:
-                    self.outcomes[pk] = self._refusal(pk, refused)
-                    self.known[pk] = refused.extra
-                except Unavailable as error:
+                elif isinstance(error, PictureRefused):
+                    self.outcomes[pk] = self._refusal(pk, error)
+                    self.known[pk] = error.extra
+                elif isinstance(error, Unavailable):
                     raise WorkerFault(f"No picture can be decoded: {error.message}") from error
-                except Exception as error:
-                    # Whatever the board's storage raises while the file is read.
+                else:  # whatever the board's storage raises while the file is read
                     self.outcomes[pk] = failure(error, code="storage")
         self._pending.clear()
         return True

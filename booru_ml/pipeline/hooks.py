@@ -16,7 +16,7 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import transaction
 from django.db.models import Model
-from django.db.models.signals import m2m_changed, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from booru_ml.conf import config, post_model
 from booru_ml.host.tag_store import is_relation
@@ -41,12 +41,14 @@ def connect() -> None:
     """Connects the signals of the host's post model (called once, when Django is ready)."""
     post_save.connect(post_saved, dispatch_uid="booru_ml.hooks.saved")
     m2m_changed.connect(tags_changed, dispatch_uid="booru_ml.hooks.tags")
+    post_delete.connect(post_deleted, dispatch_uid="booru_ml.hooks.deleted")
 
 
 def disconnect() -> None:
     """Stops listening, for measurements and for imports that bring their own jobs."""
     post_save.disconnect(dispatch_uid="booru_ml.hooks.saved")
     m2m_changed.disconnect(dispatch_uid="booru_ml.hooks.tags")
+    post_delete.disconnect(dispatch_uid="booru_ml.hooks.deleted")
 
 
 @cache
@@ -92,6 +94,16 @@ def post_saved(
         outbox.saved(instance, created=created, tags_in_row=_tags_through() is None, using=using or outbox.database())
 
     _harmless(note, using)
+
+
+def post_deleted(sender: type[Model], instance: Any, using: str | None = None, **_: Any) -> None:
+    """What a worker stored of the post while it was deleted goes with it, or the board's commit would fail of it."""
+    model = _post_class()
+    if model is None or not issubclass(sender, model):
+        return
+    from booru_ml.pipeline import outbox
+
+    _harmless(lambda: outbox.forget(instance, using=using or outbox.database()), using)
 
 
 def tags_changed(

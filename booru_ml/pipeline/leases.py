@@ -117,11 +117,12 @@ def give_back(jobs: Sequence[AnalysisJob], *, code: str = "", message: str = "",
         _ours(jobs).update(
             state=State.QUEUED,
             attempts=Greatest(F("attempts") - 1, 0),
-            ready_at=Now() + timedelta(seconds=seconds),
             lease_token=None,
             lease_until=None,
             code=code,
             message=message,
+            # Else as it was, by which people see how long a row has been waiting.
+            **({"ready_at": Now() + timedelta(seconds=seconds)} if seconds else {}),
         )
 
 
@@ -146,6 +147,12 @@ def fail(job: AnalysisJob, *, code: str, message: str) -> None:
             code=code,
             message=message,
         )
+
+
+def supersede(job_ids: Iterable[int]) -> None:
+    """Marks held rows as answered for by others, since their posts show other pictures by now."""
+    rows = AnalysisJob.objects.using(database()).filter(pk__in=list(job_ids))
+    _supersede(rows, "The post's picture was replaced; the job of the new one answers.")
 
 
 def finish(analyses: Sequence[Analysis]) -> None:
@@ -198,6 +205,12 @@ def _quarantine_worn_out(using: str) -> None:
         logger.error("jobs quarantined after their worker was lost", extra={"jobs": count})
 
 
+def _supersede(rows: QuerySet[AnalysisJob], message: str) -> None:
+    rows.update(
+        state=State.DONE, code="superseded", message=message, finished_at=Now(), lease_token=None, lease_until=None
+    )
+
+
 def _adopt(job: AnalysisJob, version: str, lags: str) -> bool:
     """Makes ``job`` one of ``version``; False if the post has such a job already, which this one then leaves it to, or
     waits, as an old post, for a worker that does not lag."""
@@ -209,14 +222,7 @@ def _adopt(job: AnalysisJob, version: str, lags: str) -> bool:
         if lags:
             rows.update(priority=AnalysisJob.Priority.BACKFILL)
             return False
-        rows.update(
-            state=State.DONE,
-            code="superseded",
-            message=f"The job of this picture for {version} answers for this one.",
-            finished_at=Now(),
-            lease_token=None,
-            lease_until=None,
-        )
+        _supersede(rows, f"The job of this picture for {version} answers for this one.")
         return False
     job.pipeline_version = version
     return True

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connections, router, transaction
+from django.db.models import CASCADE
 from django.db.models.functions import Now
 
-from booru_ml import registry
+from booru_ml import conf, registry
 from booru_ml.conf import config
 from booru_ml.errors import CheckpointError
 from booru_ml.host.loader import host
@@ -67,8 +68,14 @@ def saved(post: Any, *, created: bool, tags_in_row: bool, using: str) -> None:
     ``tags_in_row``: tags are text in the post itself, so that a form which saves an old copy takes ours away.
     """
     if wanted := _wanted(post):
-        if created or not AnalysisJob.objects.using(using).filter(**wanted).exists():
+        rows = AnalysisJob.objects.using(using)
+        jobs = [] if created else list(rows.filter(post_id=post.pk).only(*wanted, "state", "code", "finished_at"))
+        mine = next((job for job in jobs if all(getattr(job, name) == value for name, value in wanted.items())), None)
+        if mine is None:
             _write(wanted, Priority.FRESH, _uploader(post), using)
+        elif _came_back(mine, jobs):
+            _queue_again(rows.filter(pk=mine.pk), ready_at=_settled())
+            transaction.on_commit(doorbell.ring, using=using, robust=True)
         else:
             touch([post.pk], wiped=tags_in_row, using=using)
 
@@ -87,6 +94,26 @@ def touch(post_ids: Iterable[Any], *, wiped: bool, using: str | None = None) -> 
     if wiped and State.DONE in states:
         _queue_again(fresh.filter(state=State.DONE), ready_at=_settled(), watch_until=None)
         transaction.on_commit(doorbell.ring, using=using, robust=True)
+
+
+def _came_back(mine: AnalysisJob, jobs: Iterable[AnalysisJob]) -> bool:
+    """Whether the post shows this picture once more, after another one that was looked at since, or is going to be."""
+    if not mine.finished_at or mine.code == "superseded":
+        return bool(mine.finished_at)
+    others = (job for job in jobs if job.content_key != mine.content_key and job.code != "superseded")
+    return any(not job.finished_at or job.finished_at > mine.finished_at for job in others)
+
+
+def forget(post: Any, *, using: str) -> None:
+    """Deletes what the plugin has of a post that is being deleted: what was written behind Django's back meanwhile,
+    which collects before it deletes. A database that lets one write at a time has none."""
+    if not connections[using].features.has_select_for_update:
+        return
+    apps = {"booru_ml", *(path.partition(".")[0] for path in conf.SINKS)}
+    for relation in post._meta.related_objects:
+        model = relation.related_model
+        if model.__module__.partition(".")[0] in apps and relation.on_delete is CASCADE:
+            model._base_manager.using(using).filter(**{relation.field.name: post.pk}).delete()
 
 
 def rerun(*, job_ids: Iterable[int], priority: int = Priority.RERUN) -> int:

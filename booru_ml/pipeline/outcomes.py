@@ -39,4 +39,6 @@ def is_ours(error: BaseException) -> bool:
 def failure(error: BaseException, *, code: str) -> Failure:
     if isinstance(error, BooruError):
         return Failure(error.code, error.message)
-    return Failure(code, f"{type(error).__name__}: {error}"[:1000])
+    said = f"{type(error).__name__}: {error}"[:1000]
+    # PostgreSQL takes no NUL, and no encoding a lone half of a pair.
+    return Failure(code, said.replace("\0", "").encode(errors="replace").decode())

@@ -25,6 +25,7 @@ from booru_ml.pipeline.keeper import LeaseKeeper
 from booru_ml.pipeline.look import Engine, look
 from booru_ml.pipeline.outbox import database
 from booru_ml.pipeline.outcomes import CONNECTION_LOST, Failure, WorkerFault, failure, is_ours
+from booru_ml.pipeline.overtaken import overtaken
 from booru_ml.pipeline.queries import Queries
 from booru_ml.types import Analysis, Finding, Picture, Refusal
 
@@ -219,12 +220,15 @@ class Runner:
     def _store(self, batch: Batch, analyses: Sequence[Analysis]) -> int:
         with transaction.atomic(using=database()):
             ours = leases.hold([batch.jobs[analysis.job_id] for analysis in analyses])
-            held = [analysis for analysis in analyses if analysis.job_id in ours]
+            late = overtaken([batch.jobs[pk] for pk in ours])
+            held = [analysis for analysis in analyses if analysis.job_id in ours - late]
+            if late:
+                leases.supersede(late)
             if held:
                 for sink in conf.sinks() if self._sinks is None else self._sinks:
                     sink(held)
                 leases.finish(held)
-        return len(held)
+        return len(ours)
 
     def _insist(self, write: Callable[[], T]) -> T:
         """Repeats ``write`` while the database is away, for as long as the lease can be worth it."""

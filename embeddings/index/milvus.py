@@ -21,6 +21,9 @@ from booru_ml.errors import Unavailable
 from booru_ml.types import FloatArray
 from embeddings.types import IntArray
 
+# What is forked from this process starts another program at once; gRPC's own care for forks makes it abort instead.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 TIMEOUT_SECONDS = 2.0
 """For anything that somebody waits for."""
 QUIET = {"grpc.keepalive_permit_without_calls": 0}

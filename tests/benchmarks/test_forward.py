@@ -55,3 +55,9 @@ def test_what_cannot_be_measured_is_said(flags: list[str], said: str, tmp_path: 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(CommandError, match=said):
         bench("--pictures", str(tmp_path), *flags)
+
+
+def test_a_picture_that_workers_would_refuse_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("no picture")
+    with pytest.raises(CommandError, match=r"a\.jpg cannot be measured with"):
+        bench("--pictures", str(tmp_path), "--arch", "test_vit", "--route", "torch")

@@ -65,6 +65,12 @@ def test_content_key_does_without_a_size_that_the_storage_does_not_tell(upload, 
     assert host().content_key(apps.get_model(post_model())._base_manager.get(pk=post.pk))
 
 
+def test_a_storage_without_addresses_has_empty_ones(upload, monkeypatch):
+    post = upload()
+    monkeypatch.setattr(FileSystemStorage, "url", MagicMock(side_effect=NotImplementedError))
+    assert host().facts([post.pk])[post.pk].picture_url == ""
+
+
 def test_post_without_a_picture_has_no_content_key():
     assert host().content_key(apps.get_model(post_model())()) == ""
 

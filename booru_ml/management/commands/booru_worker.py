@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from argparse import ArgumentParser
 from contextlib import suppress
@@ -13,7 +14,7 @@ from booru_ml.management.base import BooruCommand, unmigrated
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import memory
 from booru_ml.pipeline.processes import keep_running, when_told_to_stop
-from booru_ml.pipeline.worker import Worker
+from booru_ml.pipeline.worker import STOP_SECONDS, Worker
 
 REPORT_SECONDS = 5.0
 
@@ -44,7 +45,12 @@ class Command(BooruCommand):
             raise SystemExit(keep_running(["booru_worker", *flags], processes, forever=not flags))
         memory.watch()
         worker = Worker(report=self._report, owns_process=True)
-        when_told_to_stop(lambda *_: worker.stop.set())
+
+        def stop(*_: object) -> None:
+            worker.stop.set()
+            signal.alarm(int(STOP_SECONDS))  # the kernel ends what hangs then, as on a storage that never answers
+
+        when_told_to_stop(stop)
         self._say(f"worker {worker.name} looks for jobs")
         self._said = time.monotonic()
         worker.run(once=once, idle_exit=idle_exit)

@@ -98,6 +98,16 @@ def test_time_left_follows_the_share_of_posts_that_needed_a_look():
     assert eta_seconds(begun_anew, waiting=0, rate=60) == pytest.approx(990)
 
 
+def test_a_slow_rate_saves_up_for_a_picture():
+    half = per_minute("30/h")
+    assert allowance(half, paid_until=NOON, now=NOON + timedelta(seconds=110)) == 0
+    assert allowance(half, paid_until=NOON, now=NOON + timedelta(minutes=2)) == 1
+    assert paid(1, half, paid_until=NOON, now=NOON + timedelta(minutes=2)) == NOON + timedelta(minutes=2)
+    for text in ("9" * 400 + "/h", "0.0001/h"):
+        with pytest.raises(InvalidInput, match="A rate is"):
+            per_minute(text)
+
+
 def test_progress_counts_what_was_worked_off():
     assert reached(order(passed=500, queued=500), waiting=100) == 400
     assert reached(order(passed=500, queued=20, limit=50), waiting=5) == 15

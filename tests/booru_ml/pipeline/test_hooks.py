@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 from django.core import serializers
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.db.models.signals import pre_delete
 
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import hooks, outbox
 from booru_ml.pipeline.runner import Runner
 from deploy.demo.board.models import Post, Tag
+from moderation.models import Case
 from tests.booru_ml.pipeline.fakes import VERSION, FakeDecoders, FakeEngine
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("version")]
@@ -51,6 +54,24 @@ def test_saving_again_changes_nothing_and_a_new_picture_asks_again(upload, rings
     post.sha256 = "f" * 64
     post.save()
     assert AnalysisJob.objects.filter(state=State.QUEUED).count() == 1
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_what_a_worker_stores_while_a_post_is_deleted_goes_with_it(upload, rings):
+    post = upload()
+
+    def store(**_):
+        with ThreadPoolExecutor(1) as worker:
+            worker.submit(Case.objects.create, post_id=post.pk).result()
+            worker.submit(connections.close_all).result()
+
+    pre_delete.connect(store, sender=Post)  # which comes when Django has collected what hangs on the post
+    try:
+        post.delete()
+    finally:
+        pre_delete.disconnect(store, sender=Post)
+    assert not Post.objects.exists()
+    assert not Case.objects.exists()
 
 
 def test_our_own_writes_are_not_heard(upload, rings):

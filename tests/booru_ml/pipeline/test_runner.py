@@ -121,6 +121,26 @@ def test_rows_of_another_version_are_taken_over_without_doubles(upload, runner, 
     assert len(heard) == 1
 
 
+def test_a_picture_that_was_replaced_does_not_speak_after_the_new_one(upload, version, runner, heard):
+    post = upload()
+    old = AnalysisJob.objects.get()
+    AnalysisJob.objects.update(priority=AnalysisJob.Priority.BACKFILL)
+    first = post.sha256
+    post.sha256 = "f" * 64
+    post.save()
+    assert runner.drain() == 2
+    old.refresh_from_db()
+    assert (old.state, old.code) == (State.DONE, "superseded")
+    (analysis,) = heard
+    assert analysis.job_id != old.pk
+    post.sha256 = first  # the first picture is back
+    post.save()
+    assert runner.drain() == 1
+    assert [analysis.job_id for analysis in heard][1:] == [old.pk]
+    post.save()
+    assert runner.drain() == 0
+
+
 def test_a_picture_adds_one_statement_to_its_batch_however_full_that_is(upload, monkeypatch):
     """With every sink: each picture asks for its file; all else is done for the batch at once."""
 
@@ -135,4 +155,4 @@ def test_a_picture_adds_one_statement_to_its_batch_however_full_that_is(upload, 
 
     monkeypatch.setattr("embeddings.gallery.LOOK_SECONDS", 60)  # what is asked by the clock is asked before
     statements(12)  # and what is asked once
-    assert statements(12) <= 12 + 30  # a second one for each picture would make it 49
+    assert statements(12) <= 12 + 31  # a second one for each picture would make it 55

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from asyncio import CancelledError
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
@@ -172,7 +173,16 @@ def test_missing_file_fails_alone_with_a_reason(upload, runner):
     assert (job.state, job.code) == (State.QUEUED, "picture_missing")
 
 
-@pytest.mark.parametrize("error", [SuspiciousFileOperation("../x"), RuntimeError("403"), TimeoutError("no answer")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SuspiciousFileOperation("../x"),
+        RuntimeError("403 \0 \udcff"),
+        TimeoutError("no answer"),
+        MemoryError(),
+        CancelledError(),
+    ],
+)
 def test_what_a_storage_raises_costs_the_attempt_of_its_own_row(upload, runner, heard, monkeypatch, error):
     post, other = upload(), upload()
     open_picture = host().open_picture
@@ -200,17 +210,21 @@ def test_a_broken_installation_of_the_storage_costs_no_attempt(upload, runner, m
 class Slow(FakeDecoders):
     """Whose futures are done late, by what a storage raised where the picture begins with ``late``."""
 
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
     def submit(self, stream):
         done, late = super().submit(stream), Future()
         stream.seek(0)
-        tell = partial(late.set_exception, TimeoutError("the storage")) if stream.read(4) == b"late" else None
+        tell = partial(late.set_exception, self.error) if stream.read(4) == b"late" else None
         threading.Timer(0.4, tell or partial(late.set_result, done.result())).start()
         return late
 
 
-def test_a_storage_that_gave_up_while_it_was_read_costs_the_attempt_of_its_own_row(upload, heard):
+@pytest.mark.parametrize("error", [TimeoutError("the storage"), CancelledError()])
+def test_a_storage_that_gave_up_while_it_was_read_costs_the_attempt_of_its_own_row(upload, heard, error):
     post, other = upload(b"late"), upload()
-    assert Runner(FakeEngine(), Slow(), version=VERSION, batch_size=4, sinks=[heard.extend]).drain() == 1
+    assert Runner(FakeEngine(), Slow(error), version=VERSION, batch_size=4, sinks=[heard.extend]).drain() == 1
     assert [analysis.post_id for analysis in heard] == [other.pk]
     job = AnalysisJob.objects.get(post=post)
     assert (job.state, job.attempts, job.code) == (State.QUEUED, 1, "storage")

@@ -3,8 +3,10 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError, OperationalError
 
 from booru_ml.errors import CheckpointError, Unavailable
@@ -210,3 +212,15 @@ def test_heartbeat_tells_what_was_done(upload):
     mine.heartbeat()
     row = WorkerRow.objects.alive().get()
     assert (row.pictures, row.batches, row.pipeline_version, row.fault) == (1, 1, VERSION, "")
+
+
+def test_a_worker_that_is_told_to_stop_is_ended_by_the_kernel_in_the_end(monkeypatch):
+    """A storage that never answers keeps the main thread, or a decoder's, for good."""
+    command, told, alarms = "booru_ml.management.commands.booru_worker", [], []
+    monkeypatch.setattr(f"{command}.when_told_to_stop", told.append)
+    monkeypatch.setattr(f"{command}.memory.watch", lambda: None)
+    monkeypatch.setattr(f"{command}.signal.alarm", alarms.append)
+    monkeypatch.setattr(Worker, "run", lambda self, **_: told[0]())
+    call_command("booru_worker", stderr=StringIO())
+    (seconds,) = alarms
+    assert 5 < seconds < 10
