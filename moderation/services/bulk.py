@@ -34,7 +34,8 @@ def decide_many(*, verb: str, cases: Iterable[tuple[int, int | None]], actor: Ac
         raise InvalidInput(f"Cases are approved or rejected together; “{verb}” is neither.")
     decide = approve if verb == states.APPROVE else reject
     done, refused = [], []
-    for case_id, version in _limited(dict(cases).items()):
+    # By their ids: where the host has one transaction about a request, two of these would else wait in a circle.
+    for case_id, version in _limited(sorted(dict(cases).items())):
         try:
             done.append(decide(case_id=case_id, actor=actor, version=version, note=note))
         except BooruError as error:
