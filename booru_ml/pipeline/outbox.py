@@ -11,7 +11,7 @@ from django.db import connections, router, transaction
 from django.db.models import CASCADE
 from django.db.models.functions import Now
 
-from booru_ml import conf, registry
+from booru_ml import registry
 from booru_ml.conf import config
 from booru_ml.errors import CheckpointError
 from booru_ml.host.loader import host
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 60
 """How long a post that was saved without a transaction counts as still being uploaded."""
+LABELS = "booru_"
+"""How the plugin's apps are called in the database."""
 UNVERSIONED = "unversioned"
 """Stands for the pipeline version where this process cannot read the checkpoints; the worker writes in its own."""
 
@@ -109,10 +111,9 @@ def forget(post: Any, *, using: str) -> None:
     which collects before it deletes. A database that lets one write at a time has none."""
     if not connections[using].features.has_select_for_update:
         return
-    apps = {"booru_ml", *(path.partition(".")[0] for path in conf.SINKS)}
     for relation in post._meta.related_objects:
         model = relation.related_model
-        if model.__module__.partition(".")[0] in apps and relation.on_delete is CASCADE:
+        if model._meta.app_label.startswith(LABELS) and relation.on_delete is CASCADE:
             model._base_manager.using(using).filter(**{relation.field.name: post.pk}).delete()
 
 
