@@ -20,6 +20,7 @@ from django.db.models.sql import UpdateQuery
 from booru_ml.conf import config
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import pulse
+from booru_ml.pipeline.backfill import SUPERSEDED
 from booru_ml.pipeline.outbox import database, write_old
 from booru_ml.statements import Statement, by_index, kept, slot, slots, update
 from booru_ml.types import Analysis
@@ -207,7 +208,7 @@ def _quarantine_worn_out(using: str) -> None:
 
 def _supersede(rows: QuerySet[AnalysisJob], message: str) -> None:
     rows.update(
-        state=State.DONE, code="superseded", message=message, finished_at=Now(), lease_token=None, lease_until=None
+        state=State.DONE, code=SUPERSEDED, message=message, finished_at=Now(), lease_token=None, lease_until=None
     )
 
 

@@ -17,6 +17,7 @@ from booru_ml.errors import CheckpointError
 from booru_ml.host.loader import host
 from booru_ml.models import AnalysisJob
 from booru_ml.pipeline import doorbell
+from booru_ml.pipeline.backfill import SUPERSEDED
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +101,9 @@ def touch(post_ids: Iterable[Any], *, wiped: bool, using: str | None = None) -> 
 
 def _came_back(mine: AnalysisJob, jobs: Iterable[AnalysisJob]) -> bool:
     """Whether the post shows this picture once more, after another one that was looked at since, or is going to be."""
-    if not mine.finished_at or mine.code == "superseded":
+    if not mine.finished_at or mine.code == SUPERSEDED:
         return bool(mine.finished_at)
-    others = (job for job in jobs if job.content_key != mine.content_key and job.code != "superseded")
+    others = (job for job in jobs if job.content_key != mine.content_key and job.code != SUPERSEDED)
     return any(not job.finished_at or job.finished_at > mine.finished_at for job in others)
 
 

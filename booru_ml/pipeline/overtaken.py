@@ -16,18 +16,19 @@ from booru_ml.statements import kept, slots
 
 
 def overtaken(jobs: Sequence[AnalysisJob]) -> set[int]:
-    """Ids of those whose posts were given another picture, as their jobs of another content tell.
+    """Ids of those whose posts show another picture by now that has a job of its own.
 
     Which content is the present one the post says, for its first picture may have come back.
     """
-    known = _contents(database()).rows(post_id=[job.post_id for job in jobs])
+    known = set(_contents(database()).rows(post_id=[job.post_id for job in jobs]))
     doubtful = [job for job in jobs if any(pk == job.post_id and key != job.content_key for pk, key in known)]
     if not doubtful:
         return set()
     model = apps.get_model(post_model())
     posts = model._base_manager.in_bulk([job.post_id for job in doubtful])
-    keys = {pk: host().content_key(post) for pk, post in posts.items()}
-    return {job.pk for job in doubtful if keys.get(job.post_id, job.content_key) != job.content_key}
+    present = {pk: host().content_key(post) for pk, post in posts.items()}
+    answered = {pk for pk, key in present.items() if (pk, key) in known}
+    return {job.pk for job in doubtful if job.post_id in answered and present[job.post_id] != job.content_key}
 
 
 @kept

@@ -141,6 +141,17 @@ def test_a_picture_that_was_replaced_does_not_speak_after_the_new_one(upload, ve
     assert runner.drain() == 0
 
 
+def test_a_picture_that_was_replaced_behind_our_back_is_looked_at_by_the_job_that_there_is(
+    upload, version, runner, heard
+):
+    post = upload()
+    post.sha256 = "f" * 64
+    post.save()
+    type(post).objects.filter(pk=post.pk).update(sha256="e" * 64)  # nobody hears of it, so no job is written
+    assert runner.drain() == 2
+    assert len(heard) == 2
+
+
 def test_a_picture_adds_one_statement_to_its_batch_however_full_that_is(upload, monkeypatch):
     """With every sink: each picture asks for its file; all else is done for the batch at once."""
 
